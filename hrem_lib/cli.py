@@ -1,0 +1,147 @@
+"""The command line: `hrem train · evaluate · samples · doctor`. Thin: every command calls one function of the library."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import sys
+from pathlib import Path
+
+from hrem_lib import config as configs
+from hrem_lib.config import UserError
+
+
+def _settings(extra: list[str]) -> dict[str, str]:
+    """`--any.field value` or `--any.field=value` pairs."""
+    changes, rest = {}, list(extra)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in name:
+            raise UserError(
+                f"argument {word!r}: not understood, wanted --section.field VALUE, e.g. --training.epochs 3"
+            )
+        if not equals:
+            if not rest:
+                raise UserError(f"argument {word!r}: got no value, wanted --{name} VALUE")
+            value = rest.pop(0)
+        changes[name] = value
+    return changes
+
+
+def _train(args: argparse.Namespace, extra: list[str]) -> None:
+    from hrem_lib import evaluation, training
+
+    out = args.resume or args.out
+    changes = _settings(extra)
+    if args.data:
+        changes["data.folder"] = str(args.data)
+    config = configs.preset(args.preset).override(changes)
+    if out is None:
+        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        out = Path("runs") / f"{args.preset}-{now}"
+    result = training.train(config, out, resume=args.resume is not None)
+    print(f"\n{config.data.test_split} split, epoch {result['epoch']} selected on {result['selected_on']}:")
+    print(evaluation.table(result["test"]))
+    if result["selected_on"] == "test":
+        print("Selected on the test split, as the released code does: these figures are too good by construction.")
+    print(f"written to {out}: config.json history.jsonl metrics.json model.safetensors curves.png")
+
+
+def _evaluate(args: argparse.Namespace, extra: list[str]) -> None:
+    from hrem_lib import checkpoints, data, evaluation, training
+
+    _settings(extra)  # none are known: refuses stray words
+    device = training.pick_device(args.device)
+    runs = [checkpoints.load_run(folder, device) for folder in args.run]
+    first = runs[0].config
+    split_name = args.split or first.data.test_split
+    folder = args.data or first.data.folder
+    folder = data.find_folder(folder, (split_name,)) if folder else data.sample_dir()
+    split = data.open_split(folder, split_name, first.data.captions_per_image)
+    folds = args.folds or (first.data.folds if split_name == first.data.test_split else 1)
+    result = evaluation.evaluate(
+        [(run.model, run.text.encode(split.captions)) for run in runs], split, folds, intervals=True, device=device
+    )
+    print(f"{split_name}: {result['images']} images, {result['captions']} captions")
+    print(evaluation.table(result))
+    if args.json:
+        from hrem_lib.checkpoints import write_json
+
+        write_json(args.json, {"runs": [str(r) for r in args.run], "split": split_name, **result})
+        print(f"written to {args.json}")
+
+
+def _samples(args: argparse.Namespace, extra: list[str]) -> None:
+    from hrem_lib import regions
+
+    _settings(extra)
+    regions.regenerate(args.out, train_network=args.train_network)
+    print(f"written to {args.out}")
+
+
+def _doctor(args: argparse.Namespace, extra: list[str]) -> None:
+    from hrem_lib import doctor
+
+    _settings(extra)
+    lines, healthy = doctor.examine(args.data)
+    print("\n".join(lines))
+    if not healthy:
+        raise UserError("doctor: something above is missing or wrong")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser."""
+    top = argparse.ArgumentParser(
+        "hrem", description="HREM (CVPR 2023): image-text matching, from training to retrieval."
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser(
+        "train",
+        help="train, select on dev, evaluate once on test",
+        description="Any setting of hrem_lib/config.py can be given as --section.field VALUE, e.g. --training.epochs 3.",
+    )
+    train.add_argument("preset", help=f"one of {', '.join(configs.PRESETS)}")
+    train.add_argument("--data", type=Path, help="the NAME_precomp folder or its parent (default: the sample data)")
+    train.add_argument("--out", type=Path, help="run folder (default: runs/PRESET-DATE)")
+    train.add_argument("--resume", type=Path, metavar="RUN", help="continue an interrupted run in its folder")
+    train.set_defaults(run_command=_train)
+
+    evaluate = commands.add_parser("evaluate", help="recalls of a run, or of an ensemble of runs")
+    evaluate.add_argument("run", type=Path, nargs="+", help="run folder; several are averaged")
+    evaluate.add_argument("--split", help="default: the run's test split")
+    evaluate.add_argument("--data", type=Path, help="the NAME_precomp folder or its parent")
+    evaluate.add_argument("--folds", type=int, help="also the mean over this many folds (COCO 1K: 5)")
+    evaluate.add_argument("--device", default="auto")
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+    evaluate.set_defaults(run_command=_evaluate)
+
+    samples = commands.add_parser("samples", help="draw the sample world again from its seed")
+    samples.add_argument("--out", type=Path, required=True, help="folder to write")
+    samples.add_argument("--train-network", action="store_true", help="train the region network again, too")
+    samples.set_defaults(run_command=_samples)
+
+    doctor = commands.add_parser("doctor", help="check the installation, and a data folder")
+    doctor.add_argument("--data", type=Path, help="the NAME_precomp folder or its parent")
+    doctor.set_defaults(run_command=_doctor)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; 0 if it worked, 2 with one sentence on standard error if the input was bad."""
+    args, extra = parser().parse_known_args(argv)
+    try:
+        args.run_command(args, extra)
+    except UserError as error:
+        print(f"hrem: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of the output went away, e.g. `hrem ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""Image and text encoders: raw features or word ids -> fragments -> one unit-length embedding (Sec 3.1, Sec 3.2).
+
+In evaluation mode an embedding depends on its own sample alone, never on padding or batch mates.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from hrem_lib.attention import EncoderLayer
+from hrem_lib.config import UserError
+from hrem_lib.pooling import residual_mix, unit
+
+
+class Encoded(NamedTuple):
+    """What an encoder gives for B samples of up to n fragments."""
+
+    emb: Tensor  # v or u, unit length [B,D]
+    pooled: Tensor  # the same before L2 normalization [B,D]
+    fragments: Tensor  # R or C, before self-attention [B,n,D]
+    context: Tensor  # R^V or C^U, after self-attention [B,n,D]
+    mask: Tensor  # True where real [B,n]
+    weights: list[Tensor] | None = None  # attention used in each layer [B,H,n,n], if asked for
+
+
+class FragmentRelations(nn.Module):
+    """Self-attention among the fragments of a sample, then pooling: (1), (2), (3).
+
+    Args:
+        dim, heads, layers, dropout: of the encoder layers; layers = 0 leaves the relations out (ablation)
+        mix: beta of (2)(3)
+        pool_k: k of the max pooling
+    """
+
+    def __init__(self, dim: int, heads: int, layers: int, dropout: float, mix: float, pool_k: int):
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(dim, heads, dim, dropout) for _ in range(layers))
+        self.mix, self.pool_k = mix, pool_k
+
+    def forward(self, fragments: Tensor, mask: Tensor, return_weights: bool = False) -> Encoded:
+        """Fragments [B,n,D] and mask [B,n] -> `Encoded`."""
+        context, weights = fragments, []
+        for layer in self.layers:
+            context, used = layer(context, mask, return_weights=return_weights)
+            weights.append(used)
+        pooled = residual_mix(fragments, context, mask, self.mix, self.pool_k)
+        return Encoded(unit(pooled), pooled, fragments, context, mask, weights if return_weights else None)
+
+
+class RegionProjection(nn.Module):
+    """Region features F -> D: `FC(x) + MLP(x)` as released, or the paper's single FC layer (Sec 3.1).
+
+    The MLP is F -> D/2 (BatchNorm, ReLU) -> D. BatchNorm sees real regions only.
+    Xavier-uniform weights and zero biases on these layers.
+    """
+
+    def __init__(self, region_dim: int, dim: int, kind: str = "mlp"):
+        super().__init__()
+        self.fc = nn.Linear(region_dim, dim)
+        self.mlp = None
+        if kind == "mlp":
+            half = dim // 2
+            self.mlp = nn.Sequential(
+                nn.Linear(region_dim, half), nn.BatchNorm1d(half), nn.ReLU(), nn.Linear(half, dim)
+            )
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Features [B,R,F] and mask [B,R] -> regions [B,R,D]; masked rows are zero."""
+        real = features[mask]  # [valid,F]
+        projected = self.fc(real)
+        if self.mlp is not None:
+            projected = projected + self.mlp(real)
+        out = projected.new_zeros(*mask.shape, projected.size(-1))  # [B,R,D]
+        return out.masked_scatter(mask[..., None], projected)
+
+
+class ImageEncoder(nn.Module):
+    """Region features -> v (Sec 3.1, Sec 3.2)."""
+
+    def __init__(self, projection: RegionProjection, relations: FragmentRelations):
+        super().__init__()
+        self.projection, self.relations = projection, relations
+
+    def forward(self, regions: Tensor, region_mask: Tensor, return_weights: bool = False) -> Encoded:
+        """Features [B,R,F] and mask [B,R] -> `Encoded`."""
+        return self.relations(self.projection(regions, region_mask), region_mask, return_weights)
+
+
+class BiGRUWords(nn.Module):
+    """Word ids -> words: embedding, one bidirectional GRU of width D, the mean of its two directions (Sec 3.1).
+
+    The paper adds an FC layer to D; a GRU of width D does not need it, so there is none.
+    """
+
+    def __init__(self, vocabulary_size: int, word_dim: int, dim: int):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, word_dim)
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        self.gru = nn.GRU(word_dim, dim, batch_first=True, bidirectional=True)
+
+    def forward(self, words: Tensor, word_mask: Tensor) -> Tensor:
+        """Ids [B,L] and mask [B,L] (real words first) -> words [B,L,D]."""
+        packed = pack_padded_sequence(
+            self.embedding(words), word_mask.sum(1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=words.size(1))
+        forward, backward = states.chunk(2, dim=-1)  # [B,L,2D] -> 2 x [B,L,D]
+        return (forward + backward) / 2
+
+
+class BertWords(nn.Module):
+    """Word-piece ids -> words: last hidden states of a BERT-type model, then Linear to D (Sec 3.1).
+
+    Every piece counts, [CLS] and [SEP] included.
+    """
+
+    def __init__(self, bert: nn.Module, dim: int):
+        super().__init__()
+        self.bert = bert
+        self.linear = nn.Linear(bert.config.hidden_size, dim)
+
+    def forward(self, words: Tensor, word_mask: Tensor) -> Tensor:
+        """Ids [B,L] and mask [B,L] -> words [B,L,D]."""
+        states = self.bert(input_ids=words, attention_mask=word_mask.to(words.dtype)).last_hidden_state
+        return self.linear(states)
+
+
+class TextEncoder(nn.Module):
+    """Word ids -> u (Sec 3.1, Sec 3.2)."""
+
+    def __init__(self, words: BiGRUWords | BertWords, relations: FragmentRelations):
+        super().__init__()
+        self.words, self.relations = words, relations
+
+    def forward(self, words: Tensor, word_mask: Tensor, return_weights: bool = False) -> Encoded:
+        """Ids [B,L] and mask [B,L] -> `Encoded`."""
+        return self.relations(self.words(words, word_mask), word_mask, return_weights)
+
+
+# A BERT small enough for a laptop, with random weights: for offline work, not for results
+SMALL_BERT = dict(hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
+                  max_position_embeddings=512)  # fmt: skip
+
+
+def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) -> nn.Module:
+    """A BERT-type encoder through `transformers`.
+
+    Args:
+        name: folder or hub name; "small" is a small model with random weights
+        vocabulary_size: of the tokenizer, checked against the model's
+        bert_config: build from this configuration with random weights (a saved run restores its own weights)
+    Raises:
+        UserError: the checkpoint cannot be read, lacks weights, or does not fit the vocabulary.
+    """
+    from transformers import AutoConfig, AutoModel, BertConfig, BertModel  # seconds to import: only where needed
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    if bert_config is not None:
+        known = dict(bert_config)
+        return _without_pooler(AutoModel.from_config(AutoConfig.for_model(known.pop("model_type", "bert"), **known)))
+    if name == "small":
+        return _without_pooler(BertModel(BertConfig(vocab_size=vocabulary_size, **SMALL_BERT)))
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, report = AutoModel.from_pretrained(name, output_loading_info=True)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"model.bert: {name!r} could not be read ({first}); wanted a folder with a BERT-type checkpoint, a hub "
+            f'name that can be reached, or "small"'
+        ) from None
+    finally:
+        logging.set_verbosity(level)
+    missing = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
+    if missing:
+        raise UserError(f"model.bert: {name!r} lacks {len(missing)} weights, the first is {missing[0]}")
+    if model.config.vocab_size < vocabulary_size:
+        raise UserError(
+            f"model.bert: {name!r} has {model.config.vocab_size} word vectors, the tokenizer {vocabulary_size} pieces"
+        )
+    return _without_pooler(model)
+
+
+def _without_pooler(bert: nn.Module) -> nn.Module:
+    """The pooler takes no part here: weights that never learn would only fill optimizer and files."""
+    if getattr(bert, "pooler", None) is not None:
+        bert.pooler = None
+    return bert

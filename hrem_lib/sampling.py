@@ -1,0 +1,110 @@
+"""Which pairs share a batch: at random, or by neighbor batch sampling (Sec 3.4).
+
+An epoch is an array of caption indices [steps,B]. It depends on the seed, the epoch and (for neighbor batches) the
+embeddings only, so that a resumed run repeats it. Every epoch has floor(captions / B) steps, whatever the sampling.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hrem_lib.config import UserError
+
+
+def steps_per_epoch(n_captions: int, batch_size: int) -> int:
+    """floor(captions / B), at least one: a last small batch would have another graph, so its pairs wait for the next epoch."""
+    return max(1, n_captions // batch_size)
+
+
+def random_batches(n_captions: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+    """Every caption at most once an epoch, in random order.
+
+    Args:
+        n_captions, batch_size: sizes; B is cut to n_captions
+        seed, epoch: all that the order depends on
+    Returns:
+        caption indices [steps,B]
+    """
+    steps = steps_per_epoch(n_captions, batch_size)
+    order = np.random.default_rng([seed, epoch]).permutation(n_captions)
+    return order[: steps * batch_size].reshape(steps, -1)
+
+
+def cluster_images(image_emb: np.ndarray, clusters: int, seed: int, smallest: int) -> np.ndarray:
+    """k-means over image embeddings; a cluster with fewer than `smallest` images joins the nearest one that has them.
+
+    Args:
+        image_emb: v of all training images, unit length [images,D]
+        clusters: how many to ask for
+        seed: of the k-means start
+        smallest: K, images drawn of a cluster
+    Returns:
+        cluster of each image [images], numbered from 0 without gaps
+    Raises:
+        UserError: more clusters than images.
+    """
+    from sklearn.cluster import KMeans  # more than a second to import: only where needed
+
+    if clusters > len(image_emb):
+        raise UserError(f"sampling.clusters: got {clusters}, wanted at most the {len(image_emb)} training images")
+    means = KMeans(clusters, n_init=1, max_iter=30, random_state=seed).fit(image_emb)
+    labels, centers = means.labels_.astype(np.int64), means.cluster_centers_
+    large = np.flatnonzero(np.bincount(labels, minlength=clusters) >= smallest)
+    if len(large) == 0:
+        return np.zeros(len(labels), np.int64)
+    distance = ((centers[:, None] - centers[large][None]) ** 2).sum(-1)  # [clusters,large]
+    return distance.argmin(1)[labels]  # a large cluster is nearest to itself
+
+
+def neighbor_batches(
+    labels: np.ndarray,
+    image_of_caption: np.ndarray,
+    steps: int,
+    clusters_per_batch: int,
+    images_per_cluster: int,
+    seed: int,
+    epoch: int,
+) -> np.ndarray:
+    """P clusters at random, K images of each, one caption for each image: N = P x K (Sec 3.4).
+
+    A cluster is drawn in proportion to its size and its images are taken from a shuffled pile that is shuffled again
+    when used up, so that over an epoch images are seen about equally often. No image stands twice in a batch.
+    Choices of this project: the paper gives P, K, the clusters and the start no number.
+
+    Args:
+        labels: cluster of each image [images]; every cluster has at least K images
+        image_of_caption: [captions]
+        steps: batches to draw
+        clusters_per_batch, images_per_cluster: P, K
+        seed, epoch: all that the draws depend on besides the labels
+    Returns:
+        caption indices [steps,P*K]
+    Raises:
+        UserError: fewer than P clusters, or a cluster with fewer than K images.
+    """
+    sizes = np.bincount(labels)
+    if len(sizes) < clusters_per_batch or sizes.min() < images_per_cluster:
+        raise UserError(
+            f"sampling: got {len(sizes)} clusters of at least {sizes.min()} images, wanted "
+            f"{clusters_per_batch} clusters (clusters_per_batch) of {images_per_cluster} images (images_per_cluster)"
+        )
+    rng = np.random.default_rng([seed, epoch, 1])
+    members = [np.flatnonzero(labels == c) for c in range(len(sizes))]
+    piles: list[np.ndarray] = [np.empty(0, np.int64)] * len(sizes)
+    by_image = np.argsort(image_of_caption, kind="stable")
+    first = np.searchsorted(image_of_caption[by_image], np.arange(len(labels) + 1))
+    batches = np.empty((steps, clusters_per_batch * images_per_cluster), np.int64)
+    for step in range(steps):
+        chosen = rng.choice(len(sizes), clusters_per_batch, replace=False, p=sizes / sizes.sum())
+        images = []
+        for c in chosen:
+            if len(piles[c]) < images_per_cluster:
+                # what is left goes first; the fresh pile behind it leaves those out, so nothing repeats
+                fresh = rng.permutation(np.setdiff1d(members[c], piles[c]))
+                piles[c] = np.concatenate([piles[c], fresh])
+            images.append(piles[c][:images_per_cluster])
+            piles[c] = piles[c][images_per_cluster:]
+        images = np.concatenate(images)
+        pick = (rng.random(len(images)) * (first[images + 1] - first[images])).astype(np.int64)
+        batches[step] = by_image[first[images] + pick]
+    return batches

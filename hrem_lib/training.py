@@ -1,0 +1,319 @@
+"""Training (Sec 3.4, Sec 4.1): one loop, and the whole job around it.
+
+`fit` knows a training split and a dev split and has no argument for a test split; `train` reads the test split once,
+after the epoch has been selected.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from hrem_lib import checkpoints, data, evaluation, sampling
+from hrem_lib.config import Config, UserError
+from hrem_lib.losses import Objective
+from hrem_lib.model import HREM, build_model
+from hrem_lib.text import Vocabulary, WordPiece, glove_matrix
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`; "auto" takes CUDA, then MPS, then the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"training.device: {name!r} is not usable here ({str(error).splitlines()[0]})") from None
+    return device
+
+
+def make_optimizer(model: HREM, config: Config) -> torch.optim.AdamW:
+    """AdamW over all weights; BERT's own learn at a share of the rate (Sec 4.1)."""
+    bert = getattr(model.text_encoder.words, "bert", None)
+    bert_weights = list(bert.parameters()) if bert is not None else []
+    ids = {id(p) for p in bert_weights}
+    rest = [p for p in model.parameters() if id(p) not in ids]
+    t = config.training
+    groups = [{"params": rest, "factor": 1.0}, {"params": bert_weights, "factor": t.bert_rate_factor}]
+    return torch.optim.AdamW(
+        [g for g in groups if g["params"]], lr=t.learning_rate, weight_decay=t.weight_decay, fused=True
+    )
+
+
+def rate_at(config: Config, epoch: int) -> float:
+    """Learning rate in `epoch` (counted from 1): x `decay_rate` after each of `decay_epochs`."""
+    t = config.training
+    return t.learning_rate * t.decay_rate ** sum(epoch > after for after in t.decay_epochs)
+
+
+def make_objective(config: Config) -> Objective:
+    """The objective with a config's settings."""
+    settings = {name: getattr(config.loss, name) for name in Objective._fields}
+    return Objective(**settings)
+
+
+def check_schedule(config: Config, steps: int) -> None:
+    """Refuse a run in which the relation part never starts.
+
+    Raises:
+        UserError: `training.warmup_steps` is not below the run's steps.
+    """
+    total = steps * config.training.epochs
+    if config.graph.interaction != "none" and config.training.warmup_steps >= total:
+        raise UserError(
+            f"training.warmup_steps: got {config.training.warmup_steps}, but the run has {total} steps "
+            f"({config.training.epochs} epochs of {steps}), so the relation part would never start"
+        )
+
+
+def plan_epoch(
+    config: Config, model: HREM, split: data.Split, epoch: int, device: torch.device
+) -> tuple[np.ndarray, str]:
+    """Caption indices [steps,B] of an epoch, and how they were sampled: "random" or "neighbor" (Sec 3.4)."""
+    s, t = config.sampling, config.training
+    if not s.neighbor_epoch or epoch < s.neighbor_epoch:
+        return sampling.random_batches(split.n_captions, t.batch_size, t.seed, epoch), "random"
+    embeddings = evaluation.encode_images(model, split, device=device, precision=t.precision).numpy()
+    clusters = s.clusters or max(s.clusters_per_batch, split.n_images // (4 * s.images_per_cluster))
+    labels = sampling.cluster_images(embeddings, clusters, t.seed, s.images_per_cluster)
+    steps = sampling.steps_per_epoch(split.n_captions, t.batch_size)
+    batches = sampling.neighbor_batches(
+        labels, split.image_of_caption, steps, s.clusters_per_batch, s.images_per_cluster, t.seed, epoch
+    )
+    return batches, "neighbor"
+
+
+def train_step(
+    model: HREM,
+    batch: data.Batch,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    grad_clip: float,
+    relation: bool,
+    hardest: bool = True,
+    precision: str = "float32",
+) -> dict[str, Tensor]:
+    """One optimizer step.
+
+    Args:
+        relation: whether the relation part takes part (after warm-up)
+        hardest: see `losses.hinge`
+    Returns:
+        named loss terms, `total`, `grad_norm` (before clipping) and `without_negative`, detached scalars
+    Raises:
+        FloatingPointError: a term is not finite; weights and optimizer are left as they were.
+    """
+    device = batch.regions.device
+    related = None
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        images = model.encode_images(batch.regions, batch.region_mask)
+        texts = model.encode_texts(batch.words, batch.word_mask)
+        if relation:
+            related = model.relate(images, texts)
+    enhanced = () if related is None else (related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
+    terms, pairs = objective(images.emb, texts.emb, batch.image_ids, *enhanced, hardest=hardest)
+    total = sum(terms.values())
+    # the embeddings too: a pair without an admissible negative, NaN or not, adds nothing to a loss
+    watched = {**terms, "image embeddings": images.emb.detach().sum(), "text embeddings": texts.emb.detach().sum()}
+    finite = torch.isfinite(torch.stack([value.detach().float() for value in watched.values()]))
+    if not finite.all():
+        bad = [name for name, fine in zip(watched, finite.tolist(), strict=True) if not fine]
+        raise FloatingPointError(f"not finite: {', '.join(bad)}; captions {batch.caption_ids.tolist()}")
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    if not torch.isfinite(norm):
+        raise FloatingPointError(f"gradient is not finite; captions {batch.caption_ids.tolist()}")
+    optimizer.step()
+    missing = sum(pair.without_negative for pair in pairs.values())
+    values = {**terms, "total": total, "grad_norm": norm, "without_negative": missing}
+    return {name: value.detach() for name, value in values.items()}
+
+
+def fit(
+    model: HREM,
+    config: Config,
+    train_set: data.PairDataset,
+    dev: tuple[data.Split, object],
+    out: Path,
+    device: torch.device,
+    resume: bool = False,
+) -> list[dict]:
+    """Train, select the epoch with the best dev rSum, and leave its weights in `model` and in `out`.
+
+    Args:
+        train_set: training pairs; dev: (split, tokens)
+        out: run folder; `model.safetensors`, `training_state.safetensors`, `history.jsonl` and TensorBoard files go there
+        resume: continue from `out`'s training state, exactly
+    Returns:
+        one dictionary an epoch, as in `history.jsonl`
+    """
+    from torch.utils.tensorboard import SummaryWriter  # more than a second to import
+
+    t = config.training
+    split = train_set.split
+    steps = sampling.steps_per_epoch(split.n_captions, t.batch_size)
+    check_schedule(config, steps)
+    objective, optimizer = make_objective(config), make_optimizer(model, config)
+    history: list[dict] = []
+    if resume and (out / checkpoints.STATE).is_file():
+        history = checkpoints.load_training_state(out / checkpoints.STATE, model, optimizer)["history"]
+    best = max((line["dev"]["rSum"] for line in history), default=-1.0)
+    show = sys.stderr.isatty()
+    writer = SummaryWriter(out / "tensorboard", purge_step=len(history) + 1)
+    for epoch in range(len(history) + 1, t.epochs + 1):
+        began, rate = time.perf_counter(), rate_at(config, epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        batches, kind = plan_epoch(config, model, split, epoch, device)
+        plans = [data.BatchPlan(epoch, step, captions) for step, captions in enumerate(batches)]
+        model.train()
+        sums: dict[str, float] = {}
+        bar = tqdm(data.loader(train_set, plans, config.data.workers), f"epoch {epoch}", len(plans), disable=not show, leave=False)  # fmt: skip # noqa: E501
+        for step, batch in enumerate(bar):
+            relation = model.relation is not None and (epoch - 1) * steps + step >= t.warmup_steps
+            values = train_step(
+                model, batch.to(device), objective, optimizer, t.grad_clip, relation,
+                hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision,
+            )  # fmt: skip
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            if show:
+                bar.set_postfix({n: f"{float(v):.2f}" for n, v in values.items() if n != "without_negative"})
+        dev_metrics = evaluation.evaluate(
+            [(model, dev[1])], dev[0], folds=config.data.folds, device=device, precision=t.precision
+        )
+        line = {
+            "epoch": epoch,
+            "steps": epoch * steps,
+            "sampling": kind,
+            "rate": rate,
+            "relation_from_step": t.warmup_steps if model.relation is not None else None,
+            "loss": {n: sums[n] / steps for n in sums if n not in ("grad_norm", "without_negative")},
+            "grad_norm": sums["grad_norm"] / steps,
+            "without_negative": int(sums["without_negative"]),
+            "dev": dev_metrics,
+            "seconds": time.perf_counter() - began,
+        }
+        history.append(line)
+        if dev_metrics["rSum"] > best:
+            best = dev_metrics["rSum"]
+            checkpoints.write_tensors(out / checkpoints.MODEL, model.state_dict(), {"epoch": epoch})
+        checkpoints.save_training_state(out / checkpoints.STATE, model, optimizer, {"history": history})
+        checkpoints.write_bytes(out / "history.jsonl", "".join(json.dumps(h) + "\n" for h in history).encode())
+        for name, value in _flat(line):
+            writer.add_scalar(name, value, epoch)
+        tqdm.write(_line(line, t.epochs, best == dev_metrics["rSum"]), file=sys.stdout)
+    writer.close()
+    tensors, _ = checkpoints.read_tensors(out / checkpoints.MODEL)
+    checkpoints.load_weights(model, tensors, str(out / checkpoints.MODEL))
+    model.eval()
+    return history
+
+
+def _flat(tree: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float):
+            yield f"{prefix}{name}", value
+
+
+def _line(line: dict, epochs: int, is_best: bool) -> str:
+    dev = line["dev"]
+    text = f"epoch {line['epoch']:>2}/{epochs}  loss {line['loss']['total']:7.2f}"
+    if line["without_negative"]:
+        text += f"  ({line['without_negative']} rows without a negative)"
+    text += f"  dev R@1 i2t {dev['i2t']['R@1']:5.1f}  t2i {dev['t2i']['R@1']:5.1f}  rSum {dev['rSum']:6.1f}"
+    return f"{text}{' *' if is_best else '  '}  {line['sampling']:<8}  {line['seconds']:.0f} s"
+
+
+def make_text(config: Config, captions: list[str]) -> Vocabulary | WordPiece:
+    """The text side: words of the training captions for the BiGRU, word pieces for BERT."""
+    if config.model.text_encoder == "bigru":
+        return Vocabulary.build(captions, config.model.min_word_count)
+    if config.model.bert == "small":
+        return WordPiece.train(captions, 2000)
+    return WordPiece.load(config.model.bert)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    from importlib.metadata import version
+
+    packages = ("torch", "transformers", "numpy", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def train(config: Config, out: str | Path, resume: bool = False) -> dict:
+    """The main job: data, model, training, selection on dev, one reading of the test split, the run folder.
+
+    Args:
+        config: all settings; `data.folder` empty means the sample data
+        out: run folder to write
+        resume: continue an interrupted run in `out`
+    Returns:
+        the content of `metrics.json`
+    Raises:
+        UserError: bad data or settings; nothing is written in that case.
+    """
+    began, out, t = time.perf_counter(), Path(out), config.training
+    if not resume and out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: exists and is not empty, wanted a new folder (or --resume {out})")
+    folder = data.find_folder(config.data.folder) if config.data.folder else data.sample_dir()
+    select = config.data.test_split if t.select_on == "test" else "dev"
+    splits = {name: data.open_split(folder, name, config.data.captions_per_image)
+              for name in dict.fromkeys(["train", select, config.data.test_split])}  # fmt: skip
+    data.check_same_width(list(splits.values()))
+    train_split, dev_split, test_split = splits["train"], splits[select], splits[config.data.test_split]
+    device = pick_device(t.device)
+    check_schedule(config, sampling.steps_per_epoch(train_split.n_captions, t.batch_size))
+
+    torch.manual_seed(t.seed)
+    text = make_text(config, train_split.captions)
+    vectors = None
+    if config.model.glove:
+        matrix, found = glove_matrix(config.model.glove, text, config.model.word_dim, t.seed)
+        vectors = torch.from_numpy(matrix)
+        print(f"GloVe: {found} of {text.size} words found")
+    model = build_model(config, train_split.region_dim, text.size, vectors).to(device)
+    checkpoints.start_run(out, config, text, model)
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    print(
+        f"{folder.name}: {train_split.n_images} / {dev_split.n_images} / {test_split.n_images} images, "
+        f"{train_split.n_regions} x {train_split.region_dim} features, {text.size} words; "
+        f"{parameters:.1f} M parameters on {device}, selection on {select}"
+    )
+    train_set = data.PairDataset(
+        train_split, text.encode(train_split.captions), (text.mask_id, text.random_range),
+        config.data.region_drop, config.data.word_drop, t.seed,
+    )  # fmt: skip
+    history = fit(model, config, train_set, (dev_split, text.encode(dev_split.captions)), out, device, resume)
+
+    settings = {"folds": config.data.folds, "intervals": True, "device": device, "precision": t.precision}
+    result = {
+        "preset": config.preset,
+        "seed": t.seed,
+        "selected_on": select,
+        "epoch": max(history, key=lambda line: line["dev"]["rSum"])["epoch"],
+        "dev": evaluation.evaluate([(model, text.encode(dev_split.captions))], dev_split, **settings),
+        "test": evaluation.evaluate([(model, text.encode(test_split.captions))], test_split, **settings),
+        "versions": versions(),
+        "seconds": round(sum(line["seconds"] for line in history) + 0.0, 1),
+        "wall_seconds": round(time.perf_counter() - began, 1),
+    }
+    checkpoints.write_json(out / "metrics.json", result)
+    from hrem_lib import plots
+
+    plots.save_training_curves(history, out / "curves.png", config)
+    return result

@@ -1,0 +1,278 @@
+"""Objective (13): triplet with distance-weighted negatives, hinge, the named total."""
+
+from __future__ import annotations
+
+import math
+from unittest import mock
+
+import pytest
+import torch
+from composition import close, first_of_best, one_direction
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import hinge_loop, triplet_loop, weights_loop
+from torch.nn import functional as F
+
+from hrem_lib.losses import Objective, distance_weights, draw_negatives, hinge, triplet
+
+IDS = torch.tensor([7, 3, 7, 1, 9, 3])
+
+
+def unit_vectors(n=6, dim=5, seed=0, dtype=torch.float64):
+    x = torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    return F.normalize(x, dim=1)
+
+
+def positives(ids):
+    return ids[:, None] == ids[None]
+
+
+def on_circle(*degrees, dtype=torch.float32):
+    angles = torch.tensor(degrees, dtype=torch.float64) * math.pi / 180
+    return torch.stack([angles.cos(), angles.sin()], 1).to(dtype)
+
+
+# --- the law ----------------------------------------------------------------------------------------------------------
+
+
+@settings(derandomize=True, max_examples=15, deadline=None)
+@given(seed=st.integers(0, 99), dim=st.sampled_from([4, 16, 512]), cutoff=st.sampled_from([0.9, 1.4, 1.9]))
+def test_law_is_the_loop(seed, dim, cutoff):
+    similarity = unit_vectors(seed=seed) @ unit_vectors(seed=seed + 100).T
+    wanted = weights_loop(similarity.tolist(), IDS.tolist(), dim, cutoff, 0.5)
+    got = distance_weights(similarity, positives(IDS), dim, cutoff)
+    close(got, torch.from_numpy(wanted), 1e-10)
+    full = got.sum(1) > 0
+    close(got[full].sum(1), torch.ones(int(full.sum())), 1e-10)
+
+
+@pytest.mark.parametrize("dim", [8, 16])
+def test_law_is_pytorch_metric_learnings(dim):
+    miners = pytest.importorskip("pytorch_metric_learning.miners")
+    module = "pytorch_metric_learning.miners.distance_weighted_miner.lmu.get_random_triplet_indices"
+    x, ids = unit_vectors(20, dim), torch.arange(20) // 2
+    miner = miners.DistanceWeightedMiner(cutoff=0.5, nonzero_loss_cutoff=1.4)
+    with mock.patch(module, side_effect=lambda *a, **k: (captured.append(k["weights"]), (torch.zeros(0).long(),) * 3)[1]):
+        captured: list = []
+        miner(x, ids)
+    theirs = captured[0].double()
+    got = distance_weights(x @ x.T, positives(ids), dim, 1.4)
+    full = theirs.sum(1) > 0
+    assert full.sum() > 10
+    close(got[full], theirs[full] / theirs[full].sum(1, keepdim=True), 1e-6)
+
+
+def test_trap_08_similarity_slightly_above_one():
+    """Rounding gives cosines beyond 1; the square root of 2 - 2s would be NaN."""
+    similarity = torch.full((3, 3), 1 + 1e-6)
+    got = distance_weights(similarity, torch.eye(3, dtype=torch.bool))
+    close(got, (1 - torch.eye(3)) / 2, 1e-6)
+    x = F.normalize(torch.ones(3, 7), dim=1).requires_grad_()
+    loss = triplet(x, x * (1 + 1e-6), torch.arange(3)).loss
+    loss.backward()
+    close(loss, torch.tensor(6 * 0.2), 1e-5)
+    assert x.grad.isfinite().all()
+
+
+def test_opposite_vectors():
+    """Distance 2 makes 1 - D^2/4 zero, its logarithm infinite."""
+    got = distance_weights(torch.tensor([[1.0, -1.0], [-1.0, 1.0]]), torch.eye(2, dtype=torch.bool), cutoff=2.0)
+    assert (got == 0).all()
+    wide = distance_weights(torch.tensor([[1.0, -0.999999], [0.0, 1.0]]), torch.eye(2, dtype=torch.bool), cutoff=2.0)
+    close(wide, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 1e-6)
+
+
+@pytest.mark.parametrize("cutoff", [1.7, 1.9])
+def test_trap_15_a_pair_beyond_the_cutoff_does_not_set_the_maximum(cutoff):
+    """Opposite pairs have a huge log weight in 512 dimensions; the admissible ones would underflow to nothing."""
+    v, u = on_circle(0, 90, 10), on_circle(0, 178, 60)
+    similarity, positive = v @ u.T, torch.eye(3, dtype=torch.bool)
+    got = distance_weights(similarity, positive, 512, cutoff)
+    distance = (2 - 2 * similarity).sqrt()
+    assert distance[0, 1] > cutoff
+    assert got[0, 1] == 0
+    close(got[0, 2], torch.tensor(1.0), 1e-6)
+    close(got.sum(1), torch.ones(3), 1e-5)
+    assert triplet(v, u, torch.arange(3), cutoff=cutoff, draw=one_direction("i2t")).loss > 0
+
+
+def test_law_in_half_precision():
+    """Computed in float32 at least."""
+    similarity = (unit_vectors(dtype=torch.float32) @ unit_vectors(seed=1, dtype=torch.float32).T).bfloat16()
+    got = distance_weights(similarity, positives(IDS))
+    assert got.dtype == torch.float32
+    close(got, distance_weights(similarity.float(), positives(IDS)), 0.0)
+
+
+# --- drawn negatives --------------------------------------------------------------------------------------------------
+
+
+def test_drawn_negatives_follow_the_law():
+    torch.manual_seed(0)
+    law = torch.tensor([[0.0, 0.7, 0.3], [0.0, 0.0, 0.0], [0.25, 0.75, 0.0]])
+    drawn, found = draw_negatives(law, torch.tensor([0, 1, 2]).repeat(4000))
+    drawn, found = drawn.view(-1, 3), found.view(-1, 3)
+    assert found.all(0).tolist() == [True, False, True]
+    for row in (0, 2):
+        shares = torch.bincount(drawn[:, row], minlength=3) / 4000
+        close(shares, law[row], 0.03)
+        assert (shares[law[row] == 0] == 0).all()
+
+
+def test_drawn_distances_are_spread_evenly():
+    """What the sampling is for (Wu et al.): in 8 dimensions random pairs crowd near sqrt(2), the drawn ones are close
+    to uniform from 0.5 to the cut-off. Never a positive, never beyond the cut-off."""
+    torch.manual_seed(0)
+    n, dim, cutoff = 3000, 8, 1.4
+    v, u = unit_vectors(n, dim, dtype=torch.float32), unit_vectors(n, dim, seed=1, dtype=torch.float32)
+    similarity, positive = v @ u.T, positives(torch.arange(n) // 2)
+    columns, found = draw_negatives(distance_weights(similarity, positive, dim, cutoff), torch.arange(n))
+    assert found.all()
+    assert not positive[torch.arange(n), columns].any()
+    distance = (2 - 2 * similarity[torch.arange(n), columns]).clamp(min=0).sqrt()
+    assert distance.max() < cutoff
+    inside = distance[distance > 0.55]  # below min_distance the law is flat
+    low = float(inside.min())
+    mean, variance = (low + cutoff) / 2, (cutoff - low) ** 2 / 12
+    assert abs(float(inside.mean()) - mean) < 0.1 * mean
+    assert abs(float(inside.var()) - variance) < 0.1 * variance
+    everything = (2 - 2 * similarity).clamp(min=0).sqrt()
+    everything = everything[(everything > low) & (everything < cutoff)]
+    assert abs(float(everything.var()) - variance) > 0.3 * variance  # plain random pairs fail the test
+
+
+# --- triplet ----------------------------------------------------------------------------------------------------------
+
+
+@settings(derandomize=True, max_examples=10, deadline=None)
+@given(seed=st.integers(0, 99), margin=st.sampled_from([0.0, 0.2, 0.7]))
+def test_triplet_is_the_loop(seed, margin):
+    """With an arbitrary negative for each (anchor, positive): not one an anchor."""
+    v, u = unit_vectors(seed=seed), unit_vectors(seed=seed + 100)
+    chosen = {}
+
+    def draw(weights, rows):
+        columns = (torch.arange(len(rows)) * 5 + seed) % 6
+        chosen[len(chosen)] = columns.tolist()
+        return columns, torch.ones_like(rows, dtype=torch.bool)
+
+    got = triplet(v, u, IDS, margin, draw=draw)
+    index = {(a, p): at for at, (a, p) in enumerate(positives(IDS).nonzero().tolist())}
+    wanted = sum(
+        triplet_loop(s.tolist(), IDS.tolist(), margin, lambda a, p, side=side: chosen[side][index[a, p]])
+        for side, s in enumerate((v @ u.T, u @ v.T))
+    )
+    close(got.loss, torch.tensor(wanted, dtype=torch.float64), 1e-10)
+    assert got.positives == len(index) == 10
+
+
+def test_trap_03_one_row_without_negative_takes_nothing_away():
+    """Image 0 has no admissible caption. The others' loss is what it would be without that row."""
+    v, u = on_circle(180, 0, 20, dtype=torch.float64), on_circle(5, 10, 15, dtype=torch.float64)
+    ids = torch.arange(3)
+    got = triplet(v, u, ids, draw=one_direction("i2t"))
+    similarity = v @ u.T
+    assert distance_weights(similarity, positives(ids)).sum(1).bool().tolist() == [False, True, True]
+    wanted = triplet_loop(similarity.tolist(), ids.tolist(), 0.2, lambda a, p: {1: 0, 2: 0}.get(a))
+    assert wanted > 0.3
+    close(got.loss, torch.tensor(wanted, dtype=torch.float64), 1e-10)
+    assert int(got.without_negative) >= 1
+
+
+def test_no_negative_at_all():
+    v = unit_vectors(3).requires_grad_()
+    for size in (1, 3):
+        got = triplet(v[:size], unit_vectors(3, seed=1)[:size], torch.zeros(size))
+        assert got.loss == 0
+        assert int(got.without_negative) == 2 * size
+        got.loss.backward()
+    assert (v.grad == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["triplet", "hinge"])
+def test_trap_04_the_margin_counts(kind, monkeypatch):
+    """Also when it comes through the objective."""
+    monkeypatch.setattr(triplet, "__defaults__", (*triplet.__defaults__[:-1], first_of_best))
+    v, u = unit_vectors(), unit_vectors(seed=1)
+    losses = [Objective(kind, kind, margin=m, cutoff=1.9)(v, u, IDS)[0]["initial"] for m in (0.0, 0.2, 1.0)]
+    assert losses[0] < losses[1] < losses[2]
+
+
+def test_collapse_costs_the_margin_of_every_pair():
+    """All embeddings equal: 2 x positives x margin."""
+    v = unit_vectors(1).expand(6, -1)
+    got = triplet(v, v, IDS)
+    close(got.loss, torch.tensor(2 * got.positives * 0.2, dtype=torch.float64), 1e-10)
+
+
+def test_permuting_the_batch_changes_nothing():
+    v, u, order = unit_vectors(), unit_vectors(seed=1), torch.tensor([4, 2, 0, 5, 1, 3])
+    for loss in (lambda *a: triplet(*a, draw=first_of_best), hinge):
+        close(loss(v[order], u[order], IDS[order]).loss, loss(v, u, IDS).loss, 1e-10)
+
+
+def test_gradients():
+    v, u = unit_vectors().requires_grad_(), unit_vectors(seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda a, b: triplet(a, b, IDS, draw=first_of_best).loss, (v, u))
+    for hardest in (False, True):
+        assert torch.autograd.gradcheck(lambda a, b, h=hardest: hinge(a, b, IDS, hardest=h).loss, (v, u))
+
+
+# --- hinge ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hardest", [False, True])
+@pytest.mark.parametrize("exclude", [False, True])
+def test_hinge_is_the_loop(hardest, exclude):
+    v, u = unit_vectors(), unit_vectors(seed=1)
+    wanted = hinge_loop((v @ u.T).tolist(), IDS.tolist(), 0.2, hardest, exclude)
+    close(hinge(v, u, IDS, 0.2, hardest, exclude).loss, torch.tensor(wanted, dtype=torch.float64), 1e-10)
+
+
+def test_hinge_of_one_pair():
+    got = hinge(unit_vectors(1), unit_vectors(1, seed=1), torch.zeros(1))
+    assert got.loss == 0
+    assert int(got.without_negative) == 2
+
+
+# --- the total --------------------------------------------------------------------------------------------------------
+
+
+def test_named_terms():
+    v, u, v_rel, u_rel = (unit_vectors(seed=s) for s in range(4))
+    regularizer = torch.tensor(0.3, dtype=torch.float64)
+    terms, pairs = Objective("hinge", "hinge")(v, u, IDS, v_rel, u_rel, regularizer)
+    assert list(terms) == ["initial", "enhanced", "crossed_image", "crossed_text", "regularizer"]
+    for name, (a, b) in {
+        "initial": (v, u), "enhanced": (v_rel, u_rel), "crossed_image": (v_rel, u), "crossed_text": (v, u_rel),
+    }.items():  # fmt: skip
+        close(terms[name], hinge(a, b, IDS).loss, 1e-12)
+        close(pairs[name].loss, terms[name], 0.0)
+    close(terms["regularizer"], torch.tensor(3.0), 1e-6)
+
+
+def test_terms_and_kinds_are_chosen():
+    v, u, v_rel, u_rel = (unit_vectors(seed=s) for s in range(4))
+    objective = Objective("triplet", "hinge", terms=("initial", "enhanced"), regularizer_weight=0.0)
+    terms, pairs = objective(v, u, IDS, v_rel, u_rel, torch.tensor(1.0))
+    assert list(terms) == ["initial", "enhanced"]
+    assert pairs["initial"].positives == 10
+    assert pairs["enhanced"].positives == 6
+    sums, _ = objective(v, u, IDS, v_rel, u_rel, torch.tensor(1.0), hardest=False)
+    assert sums["enhanced"] > terms["enhanced"]
+
+
+def test_before_the_relation_part_starts():
+    """L(v, u) alone, whatever terms come later."""
+    v, u = unit_vectors(), unit_vectors(seed=1)
+    terms, _ = Objective("hinge", "triplet", terms=("enhanced",))(v, u, IDS)
+    assert list(terms) == ["initial"]
+    close(terms["initial"], hinge(v, u, IDS).loss, 1e-12)
+
+
+def test_settings_reach_the_law():
+    """Cut-off, dimension and smallest distance of the objective are those used."""
+    v, u = unit_vectors(), unit_vectors(seed=1)
+    with mock.patch("hrem_lib.losses.distance_weights", side_effect=distance_weights) as spy:
+        Objective(cutoff=1.2, sampling_dim=16, min_distance=0.3).pair("triplet", v, u, IDS, True)
+    assert {call.args[2:] for call in spy.call_args_list} == {(16, 1.2, 0.3)}

@@ -1,0 +1,278 @@
+"""The loop and the main job: it learns, repeats itself, resumes exactly and refuses what cannot work."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from hrem_lib import checkpoints, data, evaluation, training
+from hrem_lib.config import UserError
+from hrem_lib.model import build_model
+
+torch.set_num_threads(1)
+NEIGHBOR = {
+    "sampling__neighbor_epoch": 3,
+    "sampling__clusters": 2,
+    "sampling__clusters_per_batch": 1,
+    "sampling__images_per_cluster": 10,
+    "training__batch_size": 10,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny.write(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    """One whole run with fusion and neighbor batches."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    result = training.train(tiny.config(folder, training__epochs=4, **NEIGHBOR), out)
+    return out, result
+
+
+def parts(config, folder):
+    """Model, training set and dev split of a config, as `train` makes them."""
+    torch.manual_seed(config.training.seed)
+    train, dev = data.open_split(folder, "train"), data.open_split(folder, "dev")
+    text = training.make_text(config, train.captions)
+    model = build_model(config, train.region_dim, text.size)
+    tokens = text.encode(train.captions)
+    settings = (config.data.region_drop, config.data.word_drop, config.training.seed)
+    train_set = data.PairDataset(train, tokens, (text.mask_id, text.random_range), *settings)
+    return model, train_set, (dev, text.encode(dev.captions))
+
+
+def first_batch(train_set, size=20):
+    return train_set[data.BatchPlan(1, 0, np.arange(size) * 5)]
+
+
+def test_run_folder(finished):
+    out, result = finished
+    names = {path.name for path in out.iterdir()}
+    assert {"config.json", "history.jsonl", "metrics.json", "model.safetensors", "curves.png"} <= names
+    assert not [name for name in names if name.endswith(".part")]
+    stored = json.loads((out / "metrics.json").read_text())
+    assert stored == json.loads(json.dumps(result))
+    for split, images in (("dev", 10), ("test", 10)):
+        figures = stored[split]
+        assert (figures["images"], figures["captions"]) == (images, 5 * images)
+        six = [figures[d][f"R@{k}"] for d in ("i2t", "t2i") for k in (1, 5, 10)]
+        assert figures["rSum"] == pytest.approx(sum(six))
+        assert {"MedR", "MeanR"} <= set(figures["i2t"])
+    assert stored["seed"] == 0 and "torch" in stored["versions"] and stored["seconds"] > 0
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in history] == [1, 2, 3, 4]
+    assert [line["sampling"] for line in history] == ["random"] * 2 + ["neighbor"] * 2
+    assert stored["epoch"] == max(history, key=lambda line: line["dev"]["rSum"])["epoch"]
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((out / "tensorboard").iterdir())
+
+
+def test_it_learns(finished):
+    _, result = finished
+    assert result["test"]["t2i"]["R@1"] > 30  # chance 10
+    assert result["test"]["t2i"]["R@5"] > 75  # chance 50
+
+
+def test_relation_terms_start_after_warm_up(finished):
+    out, _ = finished
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert set(history[3]["loss"]) >= {"initial", "enhanced", "crossed_image", "crossed_text", "regularizer", "total"}
+    parts = [v for name, v in history[3]["loss"].items() if name != "total"]
+    assert history[3]["loss"]["total"] == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_saved_model_is_the_selected_one(finished, folder):
+    out, result = finished
+    run = checkpoints.load_run(out)
+    split = data.open_split(folder, "test")
+    again = evaluation.evaluate([(run.model, run.text.encode(split.captions))], split)
+    assert again["rSum"] == pytest.approx(result["test"]["rSum"])
+    # the dev figures in metrics.json are those of the selected epoch
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert result["dev"]["rSum"] == pytest.approx(history[result["epoch"] - 1]["dev"]["rSum"])
+
+
+def test_overfits_one_batch(folder):
+    config = tiny.config(folder, model__dropout=0.0, loss__terms="initial")
+    model, train_set, _ = parts(config, folder)
+    batch = first_batch(train_set)
+    optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
+    losses = [
+        float(training.train_step(model, batch, objective, optimizer, 2.0, relation=False)["total"]) for _ in range(200)
+    ]
+    assert losses[-1] < 0.05 * losses[0]
+
+
+@pytest.mark.parametrize("interaction", ["fusion", "standalone"])
+def test_every_weight_learns(folder, interaction):
+    config = tiny.config(folder, graph__interaction=interaction)
+    model, train_set, _ = parts(config, folder)
+    optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
+    training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=True)
+    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert silent == []
+
+
+def test_warm_up_leaves_the_relation_part_alone(folder):
+    config = tiny.config(folder)
+    model, train_set, _ = parts(config, folder)
+    before = {n: p.clone() for n, p in model.relation.named_parameters()}
+    optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
+    values = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=False)
+    assert set(values) == {"initial", "total", "grad_norm", "without_negative"}
+    assert all(torch.equal(before[n], p) for n, p in model.relation.named_parameters())
+
+
+def test_rates_and_groups(folder):
+    config = tiny.config(folder, model__text_encoder="bert", model__bert="small", training__decay_epochs=[1, 2])
+    assert [training.rate_at(config, e) for e in (1, 2, 3, 4)] == pytest.approx([5e-3, 5e-4, 5e-5, 5e-5])
+    model, _, _ = parts(config, folder)
+    groups = training.make_optimizer(model, config).param_groups
+    assert [g["factor"] for g in groups] == [1.0, 0.1]
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+    assert {id(p) for p in groups[1]["params"]} == {id(p) for p in model.text_encoder.words.bert.parameters()}
+
+
+def test_small_bert_trains(folder, tmp_path):
+    config = tiny.config(folder, model__text_encoder="bert", model__bert="small", training__epochs=2)
+    training.train(config, tmp_path / "run")
+    run = checkpoints.load_run(tmp_path / "run")
+    split = data.open_split(folder, "test")
+    stored = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["rSum"]
+    again = evaluation.evaluate([(run.model, run.text.encode(split.captions))], split)
+    assert again["rSum"] == pytest.approx(stored)
+
+
+def weights(out):
+    return checkpoints.read_tensors(out / checkpoints.STATE)[0]
+
+
+def test_trap_11_same_seed_same_run(finished, folder, tmp_path):
+    """The released code sets no seed; here two runs with one seed end bit for bit alike."""
+    out, result = finished
+    again = training.train(tiny.config(folder, training__epochs=4, **NEIGHBOR), tmp_path / "again")
+    assert again["test"] == result["test"]
+    a, b = weights(out), weights(tmp_path / "again")
+    assert all(torch.equal(a[n], b[n]) for n in a)
+    other = training.train(tiny.config(folder, training__epochs=4, training__seed=1, **NEIGHBOR), tmp_path / "other")
+    assert other["dev"] != result["dev"]
+
+
+def test_trap_10_resume_is_exact(finished, folder, tmp_path, monkeypatch):
+    """The released code saves the encoders only; here an interrupted run goes on bit for bit, interaction included."""
+    out, result = finished
+    config = tiny.config(folder, training__epochs=4, **NEIGHBOR)
+    real, calls = training.plan_epoch, []
+
+    def stop_in_epoch_4(config, model, split, epoch, device):
+        calls.append(epoch)
+        if epoch == 4 and calls.count(4) == 1:
+            raise KeyboardInterrupt
+        return real(config, model, split, epoch, device)
+
+    monkeypatch.setattr(training, "plan_epoch", stop_in_epoch_4)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(config, tmp_path / "run")
+    resumed = training.train(config, tmp_path / "run", resume=True)
+    assert calls == [1, 2, 3, 4, 4]
+    assert resumed["test"] == result["test"] and resumed["epoch"] == result["epoch"]
+    a, b = weights(out), weights(tmp_path / "run")
+    assert set(a) == set(b) and all(torch.equal(a[n], b[n]) for n in a)
+    lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert any(name.startswith("model.relation.interaction") for name in b)
+
+
+def test_trap_9_not_finite_stops_with_names_and_changes_no_weight(folder):
+    """The released code skips such a step in silence."""
+    config = tiny.config(folder)
+    model, train_set, _ = parts(config, folder)
+    optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
+    batch = first_batch(train_set)
+    batch.regions[3] = float("nan")
+    before = {n: p.clone() for n, p in model.named_parameters()}
+    with pytest.raises(FloatingPointError, match=r"image embeddings.*captions \[0, 5, 10"):
+        training.train_step(model, batch, objective, optimizer, 2.0, relation=False)
+    assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
+
+
+def test_trap_12_device():
+    assert training.pick_device("cpu").type == "cpu"
+    assert training.pick_device("auto").type in ("cuda", "mps", "cpu")
+    with pytest.raises(UserError, match="nowhere"):
+        training.pick_device("nowhere")
+
+
+def test_trap_19_evaluation_encodes_each_image_once(folder, monkeypatch):
+    config = tiny.config(folder)
+    model, _, (dev, tokens) = parts(config, folder)
+    seen = []
+    real = model.encode_images
+    monkeypatch.setattr(model, "encode_images", lambda r, m: seen.append(len(r)) or real(r, m))
+    evaluation.evaluate([(model, tokens)], dev)
+    assert sum(seen) == dev.n_images
+
+
+def test_relation_part_that_never_starts_is_refused(folder, tmp_path):
+    config = tiny.config(folder, training__warmup_steps=40)
+    with pytest.raises(UserError, match=r"warmup_steps: got 40.*40 steps"):
+        training.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    base = tiny.config(folder, training__warmup_steps=40, graph__interaction="none", training__epochs=1)
+    training.train(base, tmp_path / "base")
+
+
+def test_existing_folder_is_not_overwritten(folder, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("keep me")
+    with pytest.raises(UserError, match="not empty"):
+        training.train(tiny.config(folder), tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_fit_has_no_test_split():
+    import inspect
+
+    assert not [name for name in inspect.signature(training.fit).parameters if "test" in name]
+
+
+def test_selecting_on_test_reads_test_and_says_so(folder, tmp_path):
+    config = tiny.config(folder, training__select_on="test", training__epochs=2, training__warmup_steps=1)
+    result = training.train(config, tmp_path / "run")
+    assert result["selected_on"] == "test" and result["dev"] == result["test"]
+
+
+def test_bfloat16_trains(folder, tmp_path):
+    config = tiny.config(folder, training__precision="bfloat16", training__epochs=3)
+    result = training.train(config, tmp_path / "run")
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert history[-1]["loss"]["total"] > 0 and result["test"]["rSum"] > 0
+    assert history[2]["loss"]["initial"] < history[0]["loss"]["initial"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model__fragment_attention": False},
+        {"model__projection": "linear"},
+        {"graph__use_connection": False},
+        {"graph__use_relevance": False},
+        {"graph__matching": "cosine", "graph__layers": 2},
+        {"graph__interaction": "standalone", "graph__layers": 2, "graph__normalize_input": False},
+        {"loss__initial": "hinge", "loss__enhanced": "hinge"},
+        {"loss__terms": "enhanced"},
+        {"loss__regularizer_weight": 0.0},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_every_option_takes_a_step(folder, change):
+    config = tiny.config(folder, **change)
+    model, train_set, _ = parts(config, folder)
+    optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
+    values = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=True)
+    assert torch.isfinite(values["total"])
