@@ -344,9 +344,9 @@ PRESETS: dict[str, dict] = {
         "training": {"epochs": 15, "decay_epochs": [9, 13], "warmup_steps": 700},
         "sampling": {"neighbor_epoch": 0},
     },
-    # the drawn sample world: 5,000 pairs, 39 steps an epoch
+    # the drawn sample world: 5,000 pairs of 12 x 96 features, 39 steps an epoch; small enough for a laptop
     "sample": {
-        "model": {"embed_dim": 256, "text_encoder": "bigru", "heads": 8, "min_word_count": 1},
+        "model": {"embed_dim": 128, "text_encoder": "bigru", "heads": 8, "word_dim": 128, "min_word_count": 1},
         "graph": {"top_matches": 6},
         "training": {"epochs": 20, "decay_epochs": [14, 18], "warmup_steps": 200},
         "sampling": {"neighbor_epoch": 16},

@@ -1,4 +1,4 @@
-"""The public data layout -> batches (METHOD.md 7; Sec 4.1 of the paper).
+"""The public data layout -> batches (Sec 4.1).
 
 `{name}_precomp/{split}_ims.npy` (region features) and `{split}_caps.txt` (captions, a few for each picture, in order),
 optional `{split}_boxes.npy` and `{split}_ids.txt`. Features are memory-mapped, never read whole. Every file is checked
@@ -9,6 +9,7 @@ come from (seed, epoch, step) alone.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,11 @@ def sample_dir() -> Path:
     raise UserError(
         f"sample data: not found, looked for {places[0]} and {places[1]} (`hrem samples` makes them)"
     )
+
+
+def sample_run() -> Path:
+    """Run folder of the trained model that comes with the project; `HREM_SAMPLE_RUN` names another one."""
+    return Path(os.environ.get("HREM_SAMPLE_RUN") or sample_dir().parent / "checkpoint")
 
 
 def _lacking(folder: Path, needed: Sequence[str]) -> list[str]:
@@ -306,7 +312,7 @@ def _read_ids(path: Path, n_images: int, n_captions: int) -> list[str] | None:
 
 
 def open_split(folder: str | Path, name: str, captions_per_image: int = 5) -> Split:
-    """Open, check and memory-map the split `name` of a {name}_precomp folder (METHOD.md 7).
+    """Open, check and memory-map the split `name` of a {name}_precomp folder.
 
     The file holds one row for every `captions_per_image` captions, or one row a caption: then either each picture is
     repeated, as in the public dev and test files, or there is really one caption a picture (the rows themselves tell).

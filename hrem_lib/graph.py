@@ -84,7 +84,7 @@ def match(
 def _match_chunk(
     regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor, top_k: int, matching: str
 ) -> tuple[Tensor, ...]:
-    """`match` for c images, fragments first: regions [R,c,D], words [L,B,D], masks [R,c], [L,B] -> [c,B] and [c,B,K]."""
+    """`match` for c images, fragments first: regions [R,c,D], words [L,B,D], masks alike -> [c,B] and [c,B,K]."""
     similarity = regions.flatten(0, 1) @ words.flatten(0, 1).T  # [Rc,LB]
     similarity = similarity.view(*region_mask.shape, *word_mask.shape)  # [R,c,L,B]
     for_words = for_regions = similarity

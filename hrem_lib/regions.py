@@ -157,21 +157,23 @@ def move(boxes: Tensor, shift: Tensor) -> Tensor:
 def propose(picture: Image.Image, n: int = N_REGIONS, network: RegionNetwork | None = None) -> np.ndarray:
     """The n boxes [n, 4] float32 (x0 y0 x1 y1, whole pixels) where the network sees something, surest first.
 
-    Row 0 is the whole picture. All tried boxes are judged and corrected, the best 80 once more, and of boxes that
+    Row 0 is the whole picture. All tried boxes are judged and corrected, the best 80 twice more, and of boxes that
     cover each other the surest stays. Computed in float64 and compared after rounding, so that the choice
     does not depend on the processor (choice of this project).
     """
     network = (network or load_region_network()).double()
     maps = network.maps(to_tensor(picture))[0]
     boxes = anchors()
-    for keep in (80, None):
+    things, people = KINDS.index(SETTINGS[0]), len(PEOPLE)  # kinds: background, people, things, settings
+    for keep in (80, 80, None):
         guess = network.look(maps, boxes)
         kinds = guess.kind.softmax(1)
-        sure = (1 - kinds[:, 0]).mul(1e6).round()
+        sure = kinds[:, 1:things].sum(1).mul(1e6).round()
         order = sure.argsort(descending=True, stable=True)[:keep]
-        boxes, sure, names = move(boxes, guess.shift)[order], sure[order], kinds[order, 1:].argmax(1)
+        boxes, sure, names = move(boxes, guess.shift)[order], sure[order], kinds[order, 1:things].argmax(1)
     whole = torch.tensor([[0, 0, WIDTH, HEIGHT]], dtype=torch.float64)
-    boxes, names = torch.cat([whole, boxes]), torch.cat([torch.tensor([-1]), names])
+    names = torch.cat([torch.tensor([-1]), names.clamp(min=people - 1)])  # men, women, children count as one kind
+    boxes = torch.cat([whole, boxes])
     covered = overlap(boxes, boxes)
     covered = (covered > 0.65) | ((covered > 0.35) & (names[:, None] == names[None]))
     valid = ((boxes[:, 2:] - boxes[:, :2]).min(1).values >= 3).tolist()
@@ -314,6 +316,7 @@ def save_region_network(network: RegionNetwork, folder: Path) -> None:
         {k: (v.float() if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()},
         folder / "region_network.safetensors",
     )
+    (folder / "region_network.safetensors").chmod(0o644)  # safetensors makes it private
     names = {
         "kinds": KINDS,
         "colors": PALETTE,

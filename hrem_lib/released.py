@@ -1,7 +1,8 @@
 """The authors' released checkpoint format, read and written: nothing that a file holds is run.
 
-A released file is `torch.save` of a dictionary: `model` (state dictionaries of the image and the text encoder), `opt` (an
-argparse namespace), `epoch`, `best_rsum`, `Eiters`. The relation part is not in it: inference does not need it (Sec 3.5).
+A released file is `torch.save` of a dictionary: `model` (state dictionaries of the image and the text encoder),
+`opt` (an argparse namespace), `epoch`, `best_rsum`, `Eiters`. The relation part is not in it: inference does not need
+it (Sec 3.5).
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class KeyReport:
 
 
 def our_name(released: str) -> str | None:
-    """Our parameter name for a released one (`img_enc.`, `txt_enc.` or `criterion.` in front), None if there is none."""
+    """Our parameter name for a released one (`img_enc.`, `txt_enc.` or `criterion.` in front), None without one."""
     if _why_ignored(released):
         return None
     return next((ours + released[len(theirs) :] for theirs, ours in _PREFIXES if released.startswith(theirs)), None)
@@ -84,7 +85,7 @@ def our_name(released: str) -> str | None:
 
 def released_name(ours: str) -> str | None:
     """The reverse of `our_name`."""
-    return next((theirs + ours[len(mine):] for theirs, mine in _PREFIXES if ours.startswith(mine)), None)
+    return next((theirs + ours[len(mine) :] for theirs, mine in _PREFIXES if ours.startswith(mine)), None)
 
 
 def to_hrem(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -221,7 +222,9 @@ def config_from_options(options: Mapping[str, object]) -> Config:
             "data.word_drop": start.data.word_drop if o.get("size_augment", 1) else 0.0,
         }
     except KeyError as error:
-        raise UserError(f"released options: got none called or valued {error}, wanted those of a released run") from None
+        raise UserError(
+            f"released options: got none called or valued {error}, wanted those of a released run"
+        ) from None
     return start.override(settings)
 
 
@@ -297,8 +300,8 @@ def write_released(
 ) -> None:
     """Write our encoders in the released format; the relation part is left out, as there.
 
-    The released model has one BatchNorm that it never uses; a fresh one is written in its place. BERT's pooler, which it
-    never uses either, is not written: the released code reads text weights without asking for all of them.
+    The released model has one BatchNorm that it never uses; a fresh one is written in its place. BERT's pooler, which
+    it never uses either, is not written: the released code reads text weights without asking for all of them.
 
     Raises:
         UserError: the model has parts that the format does not know (BiGRU, single FC layer, several local layers).

@@ -385,7 +385,7 @@ def aside(scene: Scene, rng: Random) -> tuple[str, str]:
     where = next(p for s, p, _ in scene.relations if s == "extra")
     if where == "above":
         return describe(extra, rng, 1), rng.choice(("above", "in the sky above", "flying over"))
-    return describe(extra, rng, 1), rng.choice((f"on the {where}", f"to the {where}", f"{where}"))
+    return describe(extra, rng, rng.randrange(2)), rng.choice((f"on the {where}", f"to the {where}", f"{where}"))
 
 
 def write_captions(scene: Scene, rng: Random) -> list[str]:
@@ -407,37 +407,39 @@ def write_captions(scene: Scene, rng: Random) -> list[str]:
     def form() -> str:
         return rng.choice(("s", "is", "is", "ing"))
 
+    def maybe() -> int:
+        return rng.randrange(2)
+
+    def actor(detail: int) -> str:
+        return describe(e["actor"], rng, detail)
+
     def full() -> str:
-        return f"{describe(e['actor'], rng, 1)} {doing(form(), 1)} {place()}"
+        return f"{actor(1)} {doing(form(), maybe())} {place()}"
 
     def bare() -> str:
-        return f"{describe(e['actor'], rng, 0)} {doing(form(), rng.randrange(2))}"
+        return f"{actor(0)} {doing(form(), int(rng.random() < 0.3))}"
 
     def clothes() -> str:
-        return f"{describe(e['actor'], rng, 2)} {doing(form(), 0)}"
+        return f"{actor(1 + maybe())} {doing(form(), 0)}"
 
     def place_first() -> str:
-        return f"{place()}, {describe(e['actor'], rng, rng.randrange(2))} {doing(rng.choice(('s', 'is')), 1)}"
+        return f"{place()}, {actor(maybe())} {doing(rng.choice(('s', 'is')), maybe())}"
 
     def there_is() -> str:
-        return f"there is {describe(e['actor'], rng, 1)} {doing('ing', rng.randrange(2))} {place()}"
+        return f"there is {actor(maybe())} {doing('ing', maybe())} {place()}"
 
     def passive() -> str:
-        both = (
-            f"{describe(e['actor'], rng, 1)} and {describe(e['other'], rng, 1)}"
-            if "other" in e and slot == "other"
-            else ""
-        )
-        text = rng.choice(action.passives).format(o=thing(1), a=describe(e["actor"], rng, 1), both=both,
+        both = f"{actor(maybe())} and {describe(e['other'], rng, maybe())}" if action.thing == "person" else ""
+        text = rng.choice(action.passives).format(o=thing(maybe()), a=actor(maybe()), both=both,
                                                   p=name_of(e["actor"], rng))  # fmt: skip
         return f"{text} {place()}" if rng.random() < 0.3 else text
 
     def with_extra() -> str:
         what, where = aside(scene, rng)
         if rng.random() < 0.5:
-            return f"{what} {where} {describe(e['actor'], rng, rng.randrange(2))} {doing('ing', rng.randrange(2))}"
+            return f"{what} {where} {actor(maybe())} {doing('ing', int(rng.random() < 0.3))}"
         seen = "above" if where in ("above", "in the sky above", "flying over") else f"on the {where.split()[-2]}"
-        return f"{describe(e['actor'], rng, rng.randrange(2))} {doing(form(), rng.randrange(2))}, with {what} {seen}"
+        return f"{actor(maybe())} {doing(form(), int(rng.random() < 0.3))}, with {what} {seen}"
 
     makers = [full, bare, clothes, rng.choice((place_first, there_is, passive)),
               with_extra if "extra" in e else rng.choice((passive, there_is, full))]  # fmt: skip

@@ -313,7 +313,7 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
         "wall_seconds": round(time.perf_counter() - began, 1),
     }
     checkpoints.write_json(out / "metrics.json", result)
-    from hrem_lib import plots
+    from hrem_lib.plots.training import save_training_curves  # matplotlib: only where needed
 
-    plots.save_training_curves(history, out / "curves.png", config)
+    save_training_curves(history, out / "curves.png", config)
     return result

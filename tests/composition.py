@@ -2,8 +2,8 @@
 
 The released code (a) never masks regions in the graph, (b) lets padded rows into BatchNorm in training, (c) fills short
 captions with padding words, (d) keeps ties at a threshold, (e) lets the k of pooling shrink after a short sample.
-(a) and (b) are a choice of masks. (c) and (e) are composed here too, for whole-model comparisons of cases that have short
-samples; the tests that compare a single stage start from the stored upstream tensor and need neither.
+(a) and (b) are a choice of masks. (c) and (e) are composed here too, for whole-model comparisons of cases that have
+short samples; the tests that compare a single stage start from the stored upstream tensor and need neither.
 """
 
 from __future__ import annotations
@@ -32,12 +32,17 @@ CHECKPOINTS = sorted((FIXTURES / "e2e").glob("*.pth"))
 # above this many rows the released distances take the matrix-product form: up to 1e-3 off in float32, 1e-7 in float64
 CDIST_MM = 25
 # released name of a loss term -> ours
-TERMS = {"base": "initial", "gnn_vs_gnn": "enhanced", "img_gnn_vs_cap": "crossed_image", "img_vs_cap_gnn": "crossed_text"}
+TERMS = {
+    "base": "initial",
+    "gnn_vs_gnn": "enhanced",
+    "img_gnn_vs_cap": "crossed_image",
+    "img_vs_cap_gnn": "crossed_text",
+}
 
 
 def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The entries under `prefix`, without it."""
-    return {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def close(got: Tensor, wanted: Tensor, atol: float, rtol: float = 0.0, note: str = "") -> None:
@@ -65,7 +70,9 @@ def config_of(info: dict) -> Config:
 
 def model_of(tensors: dict[str, Tensor], info: dict, dtype: torch.dtype = torch.float32) -> HREM:
     """Our model with the weights of a case; every stored weight has a place but the unused BatchNorm."""
-    model = build_model(config_of(info), info["options"]["img_dim"], info["bert_vocab"], bert_config=info["bert_config"])
+    model = build_model(
+        config_of(info), info["options"]["img_dim"], info["bert_vocab"], bert_config=info["bert_config"]
+    )
     state = to_hrem(with_prefix(tensors, "state."))
     missing, unexpected = model.load_state_dict(state, strict=False)
     relation_stored = any(k.startswith("relation.") for k in state)

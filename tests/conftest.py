@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def sine_ramp():
-    """fill(module, scale=0.5): every floating parameter becomes a sine over its running index. Same on every machine."""
+    """fill(module, scale=0.5): every parameter becomes a sine over its running index, the same on every machine."""
 
     def fill(module: torch.nn.Module, scale: float = 0.5) -> torch.nn.Module:
         start = 1

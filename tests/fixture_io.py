@@ -141,7 +141,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def case_roots() -> list[Path]:
-    """HREM_FIXTURES alone where it is set; else tests/fixtures, then ../shared/fixtures for what is too large for it."""
+    """HREM_FIXTURES alone where it is set; else tests/fixtures, then ../shared/fixtures for what is too large."""
     named = os.environ.get("HREM_FIXTURES")
     if named:
         root = Path(named).expanduser().resolve()

@@ -51,10 +51,11 @@ def attention_loop(query, key, value, connection, relevance, weight):
     width, out = len(query[0]), []
     for i, q in enumerate(query):
         columns = [j for j in range(len(key)) if connection[i][j]]
-        scores = [sum(a * b for a, b in zip(q, key[j], strict=True)) / width**0.5 + weight * relevance[i][j] for j in columns]
-        total = sum(np.exp(s) for s in scores)
+        dots = [sum(a * b for a, b in zip(q, key[j], strict=True)) for j in columns]
+        powers = [np.exp(d / width**0.5 + weight * relevance[i][j]) for d, j in zip(dots, columns, strict=True)]
+        shares = [p / sum(powers) for p in powers]
         out.append([
-            sum(np.exp(s) / total * value[j][d] for s, j in zip(scores, columns, strict=True)) for d in range(len(value[0]))
+            sum(share * value[j][d] for share, j in zip(shares, columns, strict=True)) for d in range(len(value[0]))
         ])  # fmt: skip
     return out
 

@@ -23,7 +23,7 @@ from hrem_lib.encoders import (
     TextEncoder,
     make_bert,
 )
-from hrem_lib.pooling import unit
+from hrem_lib.pooling import masked_max_k, masked_mean, unit
 
 DIM, FEATURES, VOCABULARY = 8, 12, 30
 BERT = dict(model_type="bert", vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
@@ -95,6 +95,9 @@ def test_what_is_handed_out(kind):
     got = ENCODERS[kind](x, mask)
     close(got.emb.norm(dim=1), torch.ones(3), 1e-6)
     close(got.emb, unit(got.pooled), 0.0)
+    # (2)(3): the maximum before the attention, the mean after it
+    close(got.pooled, 0.8 * masked_max_k(got.fragments, mask, 2) + 0.2 * masked_mean(got.context, mask), 1e-10)
+    assert (got.context - got.fragments)[mask].abs().max() > 0.1
     assert got.weights is None
     assert got.mask is mask
     slow = ENCODERS[kind](x, mask, return_weights=True)

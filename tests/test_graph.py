@@ -196,7 +196,9 @@ def test_regularizer_is_torchs():
     close(relevance_regularizer(s_i2t, s_t2i, guide), wanted, 1e-12)
     close(relevance_regularizer(guide, guide.T, guide), torch.zeros(()), 1e-12)
     leaf = guide.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda a, b: relevance_regularizer(a, b, guide), (s_i2t.requires_grad_(), s_t2i.requires_grad_()))
+    assert torch.autograd.gradcheck(
+        lambda a, b: relevance_regularizer(a, b, guide), (s_i2t.requires_grad_(), s_t2i.requires_grad_())
+    )
     relevance_regularizer(s_i2t, s_t2i, leaf).backward()
     assert leaf.grad is None
 

@@ -52,7 +52,9 @@ def test_law_is_pytorch_metric_learnings(dim):
     module = "pytorch_metric_learning.miners.distance_weighted_miner.lmu.get_random_triplet_indices"
     x, ids = unit_vectors(20, dim), torch.arange(20) // 2
     miner = miners.DistanceWeightedMiner(cutoff=0.5, nonzero_loss_cutoff=1.4)
-    with mock.patch(module, side_effect=lambda *a, **k: (captured.append(k["weights"]), (torch.zeros(0).long(),) * 3)[1]):
+    with mock.patch(
+        module, side_effect=lambda *a, **k: (captured.append(k["weights"]), (torch.zeros(0).long(),) * 3)[1]
+    ):
         captured: list = []
         miner(x, ids)
     theirs = captured[0].double()

@@ -58,7 +58,12 @@ def test_built_as_the_config_says():
         graph__matching="cosine", graph__normalize_input=False, model__pool_mix=0.6, model__pool_k=3,
     )  # fmt: skip
     part = relation.relation
-    assert (part.relevance_weight, part.use_connection, part.use_relevance, part.normalize_input) == (1.5, False, True, False)
+    assert (part.relevance_weight, part.use_connection, part.use_relevance, part.normalize_input) == (
+        1.5,
+        False,
+        True,
+        False,
+    )
     assert (part.graph.share, part.graph.sigma, part.graph.matching, part.graph.top_k) == (0.3, 2.0, "cosine", 4)
     assert (relation.image_encoder.relations.mix, relation.text_encoder.relations.pool_k) == (0.6, 3)
 

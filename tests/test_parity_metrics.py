@@ -38,14 +38,16 @@ FOUND = found()
 
 
 def of(chosen) -> pytest.MarkDecorator:
-    picked = [pytest.param(case, stored, id=name) for name, case, stored in FOUND if chosen(case)]
+    picked = [pytest.param(case, stored, id=name) for name, case, stored in FOUND if chosen(case, stored)]
     return pytest.mark.parametrize(("case", "stored"), picked)
 
 
-over_ensembles = of(lambda case: "seeds" in case)
-over_folds = of(lambda case: "folds" in case)
-over_matrices = of(lambda case: "i2t" in case and "folds" not in case)
-over_ties = of(lambda case: case.get("ties_matter"))
+over_ensembles = of(lambda case, _: "seeds" in case)
+over_folds = of(lambda case, _: "folds" in case)
+over_matrices = of(lambda case, _: "tie_bounds" in case)
+over_stored = of(lambda _, stored: "sims" in stored)
+over_clear = of(lambda case, _: case.get("ties_matter") is False)
+over_ties = of(lambda case, _: case.get("ties_matter"))
 
 
 def blocks(case: dict, seed: int, size: int = 1000):
@@ -57,7 +59,7 @@ def blocks(case: dict, seed: int, size: int = 1000):
         own = part[row, 5 * low + np.arange(len(row))]
         for _ in range(case["squarings"]):
             own = own * own
-        part[row, 5 * low + np.arange(len(row))] = case["shift"] + 1 - own
+        part[row, 5 * low + np.arange(len(row))] = case["shift"] + (1 - own)
         if case.get("decimals") is not None:
             part = part.round(case["decimals"])
         yield low, part.astype(case.get("dtype", "float64"))
@@ -76,10 +78,8 @@ def same(got: dict, wanted: list[float]) -> None:
     assert [got[column] for column in COLUMNS] == pytest.approx(wanted, rel=1e-12)
 
 
-@over_matrices
+@over_stored
 def test_recipe_gives_the_stored_matrix(case, stored):
-    if "sims" not in stored:
-        pytest.skip("this case is drawn, not stored")
     assert np.array_equal(drawn(case, case["seed"]), stored["sims"])
 
 
@@ -91,10 +91,8 @@ def test_recalls_are_the_bound_with_ties_against_us(case, stored):
         assert recall == pytest.approx(case["tie_bounds"][f"{direction}_worst"])
 
 
-@over_matrices
+@over_clear
 def test_all_figures_and_ranks_where_ties_do_not_matter(case, stored):
-    if case["ties_matter"]:
-        pytest.skip("ties: see the tests of the bounds")
     similarity, owner = matrix(case, stored)
     for scores in (similarity, torch.from_numpy(similarity)):
         by_direction = dict(zip(DIRECTIONS, ranks(scores, owner), strict=True))
@@ -152,8 +150,9 @@ def test_coco_5k_and_its_folds(case, stored):
             similarity[low : low + len(part)] = part
         owner = np.arange(5 * n) // 5
         whole = metrics(similarity, owner)
-        parts = [metrics(similarity[a : a + size, 5 * a : 5 * (a + size)], owner[: 5 * size]) for a in range(0, n, size)]
-        del similarity
+        squares = [similarity[a : a + size, 5 * a : 5 * (a + size)] for a in range(0, n, size)]
+        parts = [metrics(square, owner[: 5 * size]) for square in squares]
+        del similarity, squares
     mean = mean_metrics(parts)
     for direction in DIRECTIONS:
         same(whole[direction], case[direction])

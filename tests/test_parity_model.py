@@ -1,7 +1,7 @@
 """Parity of the whole model with reference values of the released code: fixtures group `model`.
 
-First stage by stage, each from the stored tensors before it (a difference then names its layer); then everything from the
-inputs, gradients, one optimizer step, and eight steps over the end of warm-up and a decay.
+First stage by stage, each from the stored tensors before it (a difference then names its layer); then everything from
+the inputs, gradients, one optimizer step, and eight steps over the end of warm-up and a decay.
 `composition` holds what the released code does otherwise; the tests `test_difference_*` say who is right.
 """
 
@@ -262,7 +262,12 @@ def test_gradients(folder, name, group, monkeypatch):
     sum(terms.values()).backward()
     # trap 14: beyond 25 rows the released gradient in float32 carries noise of 1e-4 and more
     tol = s.tol if not s.far else (5e-4 if s.tol > 1e-6 else 1e-7)
-    stored = {"img.emb": images.emb, "img.emb_notnorm": images.pooled, "cap.emb": texts.emb, "cap.emb_notnorm": texts.pooled}
+    stored = {
+        "img.emb": images.emb,
+        "img.emb_notnorm": images.pooled,
+        "cap.emb": texts.emb,
+        "cap.emb_notnorm": texts.pooled,
+    }
     compared = 0
     for key, kept in stored.items():
         if f"grad.{key}" in s.values:
@@ -370,8 +375,9 @@ def difference(folder, name, group="eval"):
 
 @over_cases
 def test_difference_b_padding_enters_batchnorm_there(folder, name):
-    """In training the released BatchNorm sees the padded rows, so that an image's features depend on how much padding its
-    batch has. Ours sees real regions only: the same batch with more padding gives the same. Ours is right (Sec 3.1)."""
+    """In training the released BatchNorm sees the padded rows, so that an image's features depend on how much padding
+    its batch has. Ours sees real regions only: the same batch with more padding gives the same. Ours is right
+    (Sec 3.1)."""
     s, model = difference(folder, name, "train")
     projection, mask, images = model.image_encoder.projection, s.masks["img"], s.batch.images
     assert not mask.all()
@@ -381,7 +387,9 @@ def test_difference_b_padding_enters_batchnorm_there(folder, name):
     wider, wider_mask = F.pad(images, (0, 0, 0, 3)), F.pad(mask, (0, 3))
     close(projection(wider, wider_mask)[wider_mask], ours, 1e-6)
     everything = torch.ones_like(wider_mask)
-    assert (projection(wider, everything)[wider_mask] - projection(images, torch.ones_like(mask))[mask]).abs().max() > 1e-3
+    assert (
+        projection(wider, everything)[wider_mask] - projection(images, torch.ones_like(mask))[mask]
+    ).abs().max() > 1e-3
 
 
 @over_cases
@@ -407,7 +415,7 @@ def test_difference_c_shows_in_short_captions_only():
     short = [(f, n) for f, n in short if "eval.cap.local" in load(f, n)[0]]
     if not short:
         pytest.skip("model: no case with short captions")
-    s, model = difference(*short[0])
+    s, _ = difference(*short[0])
     regions, words = s.want("img.local", "cap.local")
     everything = torch.ones_like(s.masks["img"])
     got = graph_module.match(regions, words, everything, s.masks["cap"], s.config.graph.top_matches)

@@ -1,11 +1,20 @@
-"""Parity of single parts (pooling, graph, losses) with reference values of the released code: fixtures group `parts`."""
+"""Parity of single parts with reference values of the released code (pooling, graph, losses); group `parts`."""
 
 from __future__ import annotations
 
-
 import pytest
 import torch
-from composition import CDIST_MM, close, encoded, first_of_best, mask_of, match_with_fill, one_direction, shrinking_max_k, with_prefix
+from composition import (
+    CDIST_MM,
+    close,
+    encoded,
+    first_of_best,
+    mask_of,
+    match_with_fill,
+    one_direction,
+    shrinking_max_k,
+    with_prefix,
+)
 from fixture_io import cases, draw, load_case
 
 from hrem_lib import graph as graph_module

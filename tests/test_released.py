@@ -83,7 +83,10 @@ def test_every_name_of_the_authors_files_is_accounted_for(path):
     assert report.complete
     assert report.mapped.keys() | report.ignored.keys() == named.keys()
     unused = {name: name.rpartition(".")[0] for name in report.ignored}
-    assert sorted(set(unused.values()) - {"txt_enc.bert.embeddings"}) == ["img_enc.fc.mlp.bns.1", "txt_enc.bert.pooler.dense"]
+    assert sorted(set(unused.values()) - {"txt_enc.bert.embeddings"}) == [
+        "img_enc.fc.mlp.bns.1",
+        "txt_enc.bert.pooler.dense",
+    ]
     assert [n for n, place in unused.items() if place == "txt_enc.bert.embeddings"] == [
         n for n in named if n.endswith("position_ids")
     ]
@@ -126,7 +129,9 @@ def test_config_from_options():
 
 
 def test_options_and_config_are_inverse():
-    config = tiny_config(**{"graph.relevance_weight": 0.5, "loss.terms": ["initial", "enhanced"], "loss.initial": "hinge"})
+    config = tiny_config(
+        **{"graph.relevance_weight": 0.5, "loss.terms": ["initial", "enhanced"], "loss.initial": "hinge"}
+    )
     assert config_from_options(options_from_config(config, 12)) == config
 
 
@@ -176,7 +181,11 @@ def test_written_file_has_the_authors_names(written):
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"model.text_encoder": "bigru"}, "bigru"), ({"model.projection": "linear"}, "projection"), ({"model.pool_k": 1}, "pool_k")],
+    [
+        ({"model.text_encoder": "bigru"}, "bigru"),
+        ({"model.projection": "linear"}, "projection"),
+        ({"model.pool_k": 1}, "pool_k"),
+    ],
 )
 def test_what_the_format_cannot_hold_is_refused(tmp_path, changes, named):
     config = tiny_config(**changes)

@@ -1,7 +1,4 @@
-"""The house style and the figures of the project. A figure draws what a forward pass computed, never a second computation.
-
-Color-blind safe (Okabe-Ito), never color alone: image side blue and round, text side orange and square.
-"""
+"""Figures of a training run."""
 
 from __future__ import annotations
 
@@ -12,26 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hrem_lib.config import Config
-
-IMAGE, TEXT, RELATION, ERROR, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
-EXTRA = ("#CC79A7", "#56B4E9", "#F0E442", "#000000")
-STYLE = {
-    "figure.dpi": 100,
-    "savefig.dpi": 100,
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=[IMAGE, TEXT, RELATION, ERROR, *EXTRA[:2]]),
-    "image.cmap": "cividis",
-    "legend.frameon": False,
-}
-
-
-def use_style() -> None:
-    """Set the house style for all figures that follow."""
-    mpl.rcParams.update(STYLE)
-
+from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, STYLE, TEXT
 
 TERM_NAMES = {
     "initial": ("L(v, u)", IMAGE, "-"),

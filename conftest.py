@@ -1,0 +1,22 @@
+"""nbval's options, so that the bare `pytest --nbval notebooks/` has them, from any folder; sources are no tests."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+collect_ignore_glob = ["notebooks/source/*", "notebooks/assignments/*"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Set what the command line left open; does nothing where nbval is not installed."""
+    option = config.option
+    if not hasattr(option, "nbval"):
+        return
+    if option.nbval_sanitize_with is None:
+        option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")
+    if option.nbval_kernel_name is None:
+        option.nbval_current_env = True
+    if option.nbval_cell_timeout == 2000:  # nbval's default
+        option.nbval_cell_timeout = 120.0

@@ -1,0 +1,649 @@
+# %% [markdown]
+# # What does it mean to find the right caption?
+#
+# **Minutes** 45 reading + 30 exercises · **Needs** nothing · **Paper** Sec 3.5, Sec 4
+
+# %% tags=["setup"]
+import numpy as np
+from matplotlib import pyplot as plt
+from hrem_lib import data, evaluation, plots, scenes
+from hrem_lib.exercises import check
+from hrem_lib.plots import retrieval
+plots.use_style()
+
+# %%
+plots.show(
+    plots.pipeline_map(0, 7),
+    "The whole course in eight boxes. Today: the two ends, what goes in and how the result is judged.",
+    "Eight boxes in a row, joined by arrows, from pictures and captions to retrieval; the first and the last box are filled.",
+)
+
+# %% [markdown]
+# **You will be able to**
+# - turn a table of similarities into ranks, in both directions, with five right captions for a picture;
+# - compute R@K, MedR, MeanR and rSum, and say what pure chance would get;
+# - say what ties, the size of the test set and luck do to a published number.
+#
+# **Predict first.** 200 test pictures have five captions each. A machine that knows nothing puts the 1,000 captions in a random
+# order for every picture. In how many of 100 searches is one of the five right captions among the first ten? And if it puts the 200
+# pictures in a random order for every caption? Write down two numbers. Section 3 prints them.
+
+# %% [markdown]
+# ## 1. A search reads one line of a table
+#
+# The task: given a picture, find its captions among all captions (**image to text**, `i2t`). Given a caption, find its picture among all
+# pictures (**text to image**, `t2i`). Nothing is written or drawn; everything is there already and must be put in order.
+#
+# The course works in a small drawn world, so that you can look at every case and every step runs on a laptop. Here are six of the 200 test
+# pictures, with one of the five captions of each.
+
+# %%
+split = data.open_split(data.sample_dir(), "test")
+first = retrieval.load_pictures(split, range(6))
+plots.show(
+    retrieval.gallery(first, split.captions[0:30:5]),
+    f"Six of the {split.n_images} test pictures with one caption each. The other four captions use other words and leave other things out.",
+    "Six drawn scenes: a man with a surfboard, a man with a dog, a man with a cake, a boy lying on a surfboard, a woman "
+    "kicking a ball, a boy asleep on a bench; a caption below each.",
+)
+
+# %% [markdown]
+# To compare a picture with a sentence, both must become the same kind of thing: a vector of length one, called **embedding**. From notebook 01 on a
+# network learns these vectors from pixels. Today we make them **by hand**, and we cheat: the world knows what it has drawn, so a picture's vector
+# has a 1 for each true fact (place, things, colors), and a caption's vector has a 1 for each fact that it names.
+
+# %%
+import re
+
+truth = scenes.read_scenes(data.sample_dir() / "test_scenes.jsonl")
+
+
+def facts_of_picture(scene):
+    """Place, things and colors of a picture. Not who does what: remember that."""
+    facts = {scene["setting"]}
+    for entity in scene["entities"]:
+        facts |= {entity["kind"], entity.get("color"), entity.get("bottom"), entity.get("hat")}
+    return (facts | {"child"} if facts & {"boy", "girl"} else facts) - {None}
+
+
+names = sorted(set().union(*map(facts_of_picture, truth)))
+say = {name: name for name in names if name not in scenes.PLACES} | {"birds": "bird", "dogs": "dog", "cats": "cat"}
+say |= {"guy": "man", "lady": "woman", "kid": "child", "puppy": "dog", "kitten": "cat", "board": "surfboard"}
+say |= {"bike": "bicycle", "couch": "sofa"}
+say |= {phrase: place for place, phrases in scenes.PLACES.items() for phrase in phrases}  # "on the sand": "beach"
+
+
+def facts_of_caption(caption):
+    """The facts that a caption names."""
+    text = f" {' '.join(re.findall('[a-z]+', caption.lower()))} "
+    return {fact for phrase, fact in say.items() if f" {phrase} " in text}
+
+
+# %% [markdown]
+# Two pictures and two captions are enough to check the numbers by hand:
+
+# %%
+typed = ["A man stands next to a green surfboard.", "A guy strokes a white puppy."]
+for name, facts in (
+    ("picture 0", facts_of_picture(truth[0])), ("picture 1", facts_of_picture(truth[1])),
+    (typed[0], facts_of_caption(typed[0])), (typed[1], facts_of_caption(typed[1])),
+):
+    print(f"{name}\n    {len(facts)} facts: {', '.join(sorted(facts))}")
+
+# %% [markdown]
+# Picture 0 and the first caption share three facts (green, man, surfboard). A vector with $a$ ones has length $\sqrt{a}$, so after division by the
+# lengths their inner product is $3/\sqrt{6 \cdot 3} = 0.707$. Picture 1 shares only "man" with that caption: $1/\sqrt{8 \cdot 3} = 0.204$. The caption about
+# the puppy gets $1/\sqrt{6 \cdot 3} = 0.236$ with picture 0 and $3/\sqrt{8 \cdot 3} = 0.612$ with picture 1. Both captions prefer the right picture.
+#
+# $$s_{ij} = v_i \cdot u_j, \qquad \lVert v_i \rVert = \lVert u_j \rVert = 1$$
+#
+# | paper | name in code | shape |
+# |---|---|---|
+# | $v$, image embeddings | `image_emb` | [n, D] |
+# | $u$, text embeddings | `text_emb` | [m, D] |
+# | $v \cdot u$ | `similarity` | [n, m], row = image, column = caption |
+# | | `image_of_caption` | [m], which image a caption belongs to |
+
+# %%
+def vectors(fact_sets):
+    """Rows of length one, [items, D]; an item without facts stays zero."""
+    rows = np.array([[float(name in facts) for name in names] for facts in fact_sets])
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
+
+
+image_emb = vectors(map(facts_of_picture, truth))
+hand = image_emb[:2] @ vectors(map(facts_of_caption, typed)).T
+print(hand.round(3))
+
+# %%
+text_emb = vectors(map(facts_of_caption, split.captions))
+similarity = (image_emb @ text_emb.T).round(6)  # rounded: what is equal on paper is equal on every processor
+image_of_caption = split.image_of_caption
+by_hand = [[3 / 18**0.5, 1 / 18**0.5], [1 / 24**0.5, 3 / 24**0.5]]
+loop = sum(image_emb[1, d] * text_emb[6, d] for d in range(len(names)))
+assert np.allclose(hand, by_hand) and abs(similarity[1, 6] - loop) < 1e-6
+print("image_emb", image_emb.shape, "text_emb", text_emb.shape, "similarity", similarity.shape)
+
+# %%
+small = similarity[:6, :30]
+own_block = small[image_of_caption[:30], np.arange(30)]
+plots.show(
+    retrieval.similarity_heatmap(small, image_of_caption[:30], first, "The bright cells are on the true pairs, but not only there"),
+    "Similarity of the six pictures (rows) and their 30 captions (columns). The true pairs are outlined. i2t reads along a row, t2i down a column.",
+    "Heat map with six rows and thirty columns. Six outlined blocks on the diagonal are bright, the rest is mostly dark with some "
+    "cells of medium brightness.",
+)
+
+# %% [markdown]
+# **What you should see**: six outlined blocks on the diagonal, brighter than the rest: mean similarity 0.66 inside the outlines, 0.11 outside (± 0.01).
+# Row = who looks, column = who is looked at. This holds for every heat map of the course.
+
+# %%
+inside, outside = own_block.mean(), (small.sum() - own_block.sum()) / (small.size - 30)
+print(f"mean similarity inside {inside:.2f}, outside {outside:.2f}")
+assert abs(inside - 0.66) < 0.01 and abs(outside - 0.11) < 0.01
+
+# %% [markdown]
+# ## 2. A rank counts the wrong answers that stand above
+#
+# Two pictures with two captions each, similarities made up so that the mind can sort them:
+#
+# | | a (of 0) | b (of 0) | c (of 1) | d (of 1) |
+# |---|---|---|---|---|
+# | **picture 0** | **0.9** | **0.3** | 0.5 | 0.9 |
+# | **picture 1** | 0.2 | 0.8 | **0.6** | **0.4** |
+#
+# **i2t, picture 0.** Its best own caption is a with 0.9. Of the wrong ones (c, d) one is at least as high: d, an exact tie. A tie counts against us, so the rank
+# is 1, counted from 0. That its other caption b is far down does not matter: *one* good answer at the top is a successful search.
+# **i2t, picture 1.** Best own caption c, 0.6; of the wrong ones only b is higher. Rank 1.
+# **t2i** reads columns, and each caption has exactly one right picture. a: 0.9 against 0.2, rank 0. b: 0.3 against 0.8, rank 1. c: rank 0. d: 0.4 against 0.9, rank 1.
+#
+# $$r^{i2t}_i = \#\{j : y_j \neq i,\; s_{ij} \ge \max_{k:\, y_k = i} s_{ik}\}, \qquad r^{t2i}_j = \#\{i : i \neq y_j,\; s_{ij} \ge s_{y_j j}\}$$
+#
+# | paper | name in code | shape |
+# |---|---|---|
+# | $y_j$ | `image_of_caption` | [m] |
+# | $r^{i2t}$, rank of the best own caption | `i2t_ranks` | [n], from 0 to m - 1 |
+# | $r^{t2i}$, rank of the own image | `t2i_ranks` | [m], from 0 to n - 1 |
+
+# %%
+def ranks_by_loop(similarity, image_of_caption):
+    """Both kinds of ranks, as the two formulas say it."""
+    n, m = similarity.shape
+    i2t, t2i = [], []
+    for i in range(n):
+        best = max(similarity[i, j] for j in range(m) if image_of_caption[j] == i)
+        i2t.append(sum(similarity[i, j] >= best for j in range(m) if image_of_caption[j] != i))
+    for j in range(m):
+        own = image_of_caption[j]
+        t2i.append(sum(similarity[i, j] >= similarity[own, j] for i in range(n) if i != own))
+    return np.array(i2t), np.array(t2i)
+
+
+tiny = np.array([[0.9, 0.3, 0.5, 0.9], [0.2, 0.8, 0.6, 0.4]])
+print("i2t", ranks_by_loop(tiny, [0, 0, 1, 1])[0], "  t2i", ranks_by_loop(tiny, [0, 0, 1, 1])[1])
+
+# %% [markdown]
+# Loops over 5,000 images and 25,000 captions take minutes. The library counts with whole tiles of the matrix and never sorts. It must give the same
+# numbers, here on all 200 pictures:
+
+# %%
+i2t_ranks, t2i_ranks = evaluation.ranks(similarity, image_of_caption)
+slow = ranks_by_loop(similarity, image_of_caption)
+assert (slow[0] == i2t_ranks).all() and (slow[1] == t2i_ranks).all()
+tied = evaluation.ranks(tiny, np.array([0, 0, 1, 1]))
+assert tied[0].tolist() == [1, 1] and tied[1].tolist() == [0, 1, 0, 1]
+print("ranks of the first six pictures", i2t_ranks[:6])
+print("ranks of the captions of picture 1", t2i_ranks[5:10])
+
+# %%
+asked = [0, 4, 5]
+plots.show(
+    retrieval.caption_answers(
+        similarity, image_of_caption, asked, [first[i] for i in asked], split.captions,
+        title="Picture 4 meets captions with a green ball, a pink shirt and a polo mallet first",
+    ),
+    "Image to text: the first five of 1,000 captions. Ticked and bold: captions that belong to the picture.",
+    "Three pictures, each with five ranked captions and their similarity. For the surfer and the sleeping boy the right captions stand first; "
+    "for the soccer player the first captions are wrong.",
+)
+
+# %% [markdown]
+# Picture 4 shows a ball that is orange and a skirt that is green. The first wrong caption tells of a *green ball*: both words are facts of the picture, but they do not belong together there.
+# A bag of facts cannot know.
+
+# %%
+queries = [3, 0, 20]
+plots.show(
+    retrieval.picture_answers(similarity, image_of_caption, queries, split, title="The things are right, but somebody does something else with them"),
+    "Text to image: the first five of 200 pictures. Thick frame, tick and bold number: the right picture.",
+    "Three captions, each with five ranked pictures. A man holding a green surfboard by the sea is found at once; for the other two captions "
+    "pictures with the same things and another action stand above the right one.",
+)
+
+# %% [markdown]
+# **What you should see**: in the first figure ranks 0, 7 and 0 (picture 4 meets seven wrong captions first, the figure shows five of them), in the second 0, 2 and 4. Our vectors know *what* is
+# in a picture, not *who does what*: to stand next to a board, to lie on it and to ride it are the same facts. The title of the paper says what is missing: relationship.
+
+# %%
+print("ranks in the figures: i2t", i2t_ranks[asked], " t2i", t2i_ranks[queries])
+assert i2t_ranks[asked].tolist() == [0, 7, 0] and t2i_ranks[queries[0]] == 0
+
+# %% [markdown]
+# ## 3. From ranks to one number, and what chance would get
+#
+# **Recall at K** (R@K) is the share of queries whose rank is below K: a right answer was among the first K. **MedR** and **MeanR** are the median and the mean rank, counted from 1
+# as people do. **rSum** adds six recalls: R@1, R@5, R@10 of both directions, so the best possible rSum is 600.
+#
+# $$\mathrm{R@}K = \frac{100}{|r|}\,\#\{q : r_q < K\}, \qquad
+# \mathrm{chance}_{t2i} = \frac{100\,K}{n}, \qquad \mathrm{chance}_{i2t} = 100\left(1 - \binom{m-5}{K} \Big/ \binom{m}{K}\right)$$
+#
+# | paper | name in code | shape |
+# |---|---|---|
+# | R@K | `evaluation.recalls(ranks)["R@1"]` | per cent |
+# | $r_q$ | `i2t_ranks`, `t2i_ranks` | [n], [m] |
+#
+# **Chance by hand**, with the two pictures and four captions of section 2: a random first caption is right for a picture in 2 of 4 cases, so R@1 = 50 for i2t; a random first
+# picture is right in 1 of 2, so R@1 = 50 for t2i. At K = 2 i2t fails only if both wrong captions come first, one of $\binom{4}{2} = 6$ choices: R@2 = 83.3. For t2i both pictures are shown: R@2 = 100.
+
+# %%
+import math
+
+
+def recall(ranks, k):
+    """Per cent of the queries with a right answer among the first k."""
+    return 100 * sum(rank < k for rank in ranks) / len(ranks)
+
+
+def chance_i2t(m, own, k):
+    """Per cent of random orders that have one of `own` right captions among the first k of m."""
+    return 100 * (1 - math.comb(m - own, k) / math.comb(m, k))
+
+
+print(f"by hand: {chance_i2t(4, 2, 1):.1f}  {chance_i2t(4, 2, 2):.1f}")
+for n in (200, 1000, 5000):
+    i2t = [f"{chance_i2t(5 * n, 5, k):.2f}" for k in (1, 5, 10)]
+    t2i = [f"{100 * k / n:.2f}" for k in (1, 5, 10)]
+    print(f"chance with {n:5,} pictures   i2t {'  '.join(i2t)}   t2i {'  '.join(t2i)}")
+
+# %% [markdown]
+# **Your prediction**: with 200 pictures the right answer is among the first ten in 4.91 of 100 searches for i2t and in 5.00 for t2i. Five right captions among 1,000 are almost as good as one
+# right picture among 200. They are a little worse, because two right captions in the first ten help no more than one.
+
+# %%
+found = evaluation.metrics(similarity, image_of_caption)
+for direction, ranks in (("i2t", i2t_ranks), ("t2i", t2i_ranks)):
+    figures = found[direction]
+    assert all(abs(figures[f"R@{k}"] - recall(ranks, k)) < 1e-9 for k in (1, 5, 10))
+    print(direction, {name: round(value, 1) for name, value in figures.items()})
+for k in (1, 5, 10):
+    assert abs(evaluation.chance(200, 1000, k)["i2t"] - chance_i2t(1000, 5, k)) < 1e-9
+print("rSum", round(found["rSum"], 1))
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=plots.ROW)
+both = {"i2t": i2t_ranks, "t2i": t2i_ranks}
+retrieval.recall_curve(left, both)
+left.set_title("Both curves are far above chance from the first answer on")
+retrieval.rank_histogram(right, both)
+right.set_title("Most right answers stand first; a few are lost")
+plots.show(
+    figure,
+    "Left: recall at K; the marks are K = 1, 5, 10. Right: where the right answers stand.",
+    "Left, two rising curves: image to text from 65 per cent at K = 1 to 100, text to image from 53 to 99; a dashed chance curve "
+    "far below. Right, bars: 65 and 53 per cent of the right answers stand at place 1.",
+)
+
+# %% [markdown]
+# **What you should see**: R@1 = 65.0 (i2t) and 53.2 (t2i), within 0.5. i2t is the easier direction: one good caption of five is enough. MeanR of t2i (3.6) is well above MedR (1): a few captions
+# are lost far down and pull the mean. The next cell shows the worst one. Its word for the sled is not on our list, so it names no fact, has similarity 0 with all pictures, and all ties count against us.
+
+# %%
+assert abs(found["i2t"]["R@1"] - 65) < 0.5 and abs(found["t2i"]["R@1"] - 53.2) < 0.5
+lost = int(t2i_ranks.argmax())
+print(f"rank {t2i_ranks[lost]} of 199: {split.captions[lost]!r} names {len(facts_of_caption(split.captions[lost]))} facts")
+
+# %% [markdown]
+# ## 4. Equal scores need a rule
+#
+# Give every pair the same similarity, 0.5. A program that sorts will still put something first, and with luck (or with the right answer first in the file) it is the right one. Is R@1 then 0, 0.5 or 100?
+# By hand, with three pictures and one caption, all equal: two wrong pictures score at least as high, so our rule gives rank 2. Counting only those that are strictly higher gives rank 0. Random order gives 0, 1 or 2.
+#
+# $$\underbrace{\#\{s_{\text{wrong}} > s_{\text{right}}\}}_{\text{best case}} \;\le\; r \;\le\; \underbrace{\#\{s_{\text{wrong}} \ge s_{\text{right}}\}}_{\text{our rule}}$$
+#
+# | paper | name in code | shape |
+# |---|---|---|
+# | (not stated) | `best_case`, `t2i_ranks` | [m] |
+
+# %%
+right_score = similarity[image_of_caption, np.arange(1000)]
+best_case = (similarity > right_score).sum(0)
+ties = t2i_ranks - best_case
+rng = np.random.default_rng(0)
+shuffled = [recall(best_case + rng.integers(0, ties + 1), 1) for _ in range(10)]
+expected = 100 * np.mean((best_case == 0) / (ties + 1))
+print(f"captions with a tie: {100 * np.mean(ties > 0):.1f} %")
+print(f"R@1 of t2i: best case {recall(best_case, 1):.1f}, random order {expected:.1f}, our rule {recall(t2i_ranks, 1):.1f}")
+
+# %%
+equal = np.full((200, 1000), 0.5)
+assert evaluation.metrics(equal, image_of_caption)["rSum"] == 0
+assert evaluation.ranks(np.full((3, 3), 0.5), np.arange(3))[1].tolist() == [2, 2, 2]
+
+# %%
+figure, ax = plt.subplots(figsize=(8, 2.6))
+rows = {"a tie counts against us": [recall(t2i_ranks, 1)], "random order, ten seeds": shuffled, "a tie counts for us": [recall(best_case, 1)]}
+retrieval.level_dots(ax, rows, "R@1 of text to image (%)")
+ax.set_title("One matrix, three rules: 17 points of R@1 between them")
+plots.show(
+    figure,
+    "The same similarities under three tie rules. Each dot in the middle is one random order of the tied pictures.",
+    "Three lines of dots: 53 if a tie counts against us, about 60 for random orders, 70 if a tie counts for us.",
+)
+
+# %% [markdown]
+# **What you should see**: 53.2 and 69.7 at the ends (± 0.5), ten dots near 60 (± 2) between them. Trained networks rarely tie in 32-bit numbers, but they do with duplicated pictures, with a collapsed model (all vectors equal: a tie
+# rule "for us" reports 100 %) or in 16-bit numbers. The released code sorts without a stated rule. Here **a tie counts against us**, always.
+
+# %%
+assert all(abs(value - 60) < 3 for value in shuffled) and abs(recall(best_case, 1) - recall(t2i_ranks, 1) - 16.5) < 0.5
+
+# %% [markdown]
+# ## 5. A smaller crowd flatters
+#
+# The released HREM model finds the right caption first for 62.5 % of the COCO pictures, or for 81.9 %. Same model, same pictures! The first number is **COCO 5K**: 5,000 pictures and their 25,000 captions in one pool.
+# The second is **COCO 1K**: the 5,000 are cut into five **folds** of 1,000, each is searched alone, and the five results are averaged.
+#
+# By hand: four pictures have the similarities 0.6 (right), 0.7, 0.2 and 0.8 with a caption. Its rank is 2. In folds of two pictures the right one meets a single stranger: the rank is 1, 0 or 1. It can only fall,
+# though nothing has learned anything.
+#
+# $$\mathrm{R@}K^{1K} = \frac{1}{5} \sum_{f=1}^{5} \mathrm{R@}K(\text{fold } f)$$
+#
+# | paper | name in code | shape |
+# |---|---|---|
+# | fold $f$ | `part`, consecutive images | n / 5 of them |
+# | COCO 1K | `evaluation.fold_metrics(image_emb, text_emb, image_of_caption, folds=5)` | figures |
+#
+# Our test split is too small for this. Nothing is trained today, so the 1,000 pictures of the training split may serve: one pool of 1,000 against five folds of 200.
+
+# %%
+train = data.open_split(data.sample_dir(), "train")
+many_images = vectors(map(facts_of_picture, scenes.read_scenes(data.sample_dir() / "train_scenes.jsonl")))
+many_texts = vectors(map(facts_of_caption, train.captions))
+many = (many_images @ many_texts.T).round(6)
+full = evaluation.metrics(many, train.image_of_caption)
+folds = []
+for low in range(0, 1000, 200):
+    part = many[low : low + 200, 5 * low : 5 * low + 1000]
+    folds.append(evaluation.metrics(part, image_of_caption))
+mean = evaluation.mean_metrics(folds)
+for direction in ("i2t", "t2i"):
+    print(f"{direction} R@1: one pool {full[direction]['R@1']:.1f}, mean of five folds {mean[direction]['R@1']:.1f}")
+
+# %%
+alone = [int(evaluation.ranks(np.array([[0.6, 0.0], [other, 1.0]]), np.arange(2))[1][0]) for other in (0.7, 0.2, 0.8)]
+counts = (many_images > 0).astype(float), (many_texts > 0).astype(float)  # whole numbers, so that both ways are exactly equal
+mine = [evaluation.metrics(counts[0][a : a + 200] @ counts[1][5 * a : 5 * a + 1000].T, image_of_caption) for a in range(0, 1000, 200)]
+library = evaluation.fold_metrics(*counts, train.image_of_caption, folds=5)
+assert alone == [1, 0, 1] and library["rSum"] == evaluation.mean_metrics(mine)["rSum"]
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
+for ax, direction, name in ((left, "i2t", "Image to text"), (right, "t2i", "Text to image")):
+    retrieval.fold_bars(ax, full[direction], [fold[direction] for fold in folds], ("one pool of 1,000", "folds of 200"))
+    gain = mean[direction]["R@1"] - full[direction]["R@1"]
+    ax.set_title(f"{name}: five folds add {gain:.0f} points to R@1")
+plots.show(
+    figure,
+    "The same vectors, judged in one pool and in five folds. Black dots: the single folds.",
+    "Two groups of bars for R@1, R@5 and R@10. In both directions the bars of the folds are higher than those of the one pool.",
+)
+
+# %% [markdown]
+# **What you should see**: R@1 rises by 32 points for i2t and by 29 for t2i (± 1). HREM's rise from 62.5 to 81.9 is of the same kind. Never compare a 1K number with a 5K number, and never use the file `test` of COCO for either: both come from `testall`.
+
+# %%
+gains = [mean[direction]["R@1"] - full[direction]["R@1"] for direction in ("i2t", "t2i")]
+assert np.allclose(gains, (32.4, 29.2), atol=1)
+
+# %% [markdown]
+# ## 6. How sure is a number?
+#
+# Flickr30K has 1,000 test pictures. The released single model reports R@1 = 84.4 (i2t), the paper's two-model ensemble 84.0. Which one is better? Suppose that another 1,000 photographs had been chosen. A share $p$ of $N$ independent
+# queries has the standard error $\sqrt{p(1-p)/N}$; by hand: $1.96 \sqrt{0.844 \cdot 0.156 / 1000} = 0.0225$. So the interval is 84.4 ± 2.25 and 84.0 lies well inside.
+#
+# For t2i there are 5,000 queries, but five of them share a picture: a strange picture spoils all five. So we do not count formulas, we **draw the pictures again**, with replacement, each with its five captions, a thousand times,
+# and look at the middle 95 % (**bootstrap**).
+#
+# $$b^{(t)} = 100 \cdot \frac{\sum_{i \in I_t} h_i}{5\,n}, \qquad I_t: n \text{ images drawn with replacement}$$
+#
+# | paper | name in code | shape |
+# |---|---|---|
+# | (none given) | `hits`, found captions of each image | [n], 0 to 5 |
+# | | `drawn`, $I_t$ | [1000, n] |
+
+# %%
+rng = np.random.default_rng(0)
+drawn = rng.integers(200, size=(1000, 200))  # 1,000 times 200 images, with replacement
+hits = (t2i_ranks < 1).reshape(200, 5).sum(1)  # [n], captions that found their image at once
+by_image = 100 * hits[drawn].sum(1) / 1000
+low, high = np.quantile(by_image, [0.025, 0.975])
+captions = rng.integers(1000, size=(1000, 1000))  # wrong: as if captions were independent
+by_caption = np.quantile(100 * (t2i_ranks < 1)[captions].mean(1), [0.025, 0.975])
+print(f"t2i R@1 {found['t2i']['R@1']:.1f}, images drawn: {low:.1f} to {high:.1f}, captions drawn: {by_caption[0]:.1f} to {by_caption[1]:.1f}")
+
+# %%
+interval = evaluation.bootstrap(i2t_ranks, t2i_ranks, image_of_caption)
+assert np.allclose(interval["t2i"]["R@1"], (low, high))
+half = 196 * (0.844 * 0.156 / 1000) ** 0.5
+print(f"published: 84.4 from {84.4 - half:.1f} to {84.4 + half:.1f}")
+
+# %%
+figure, ax = plt.subplots(figsize=(9, 3.4))
+mid = found["t2i"]["R@1"]
+retrieval.interval_lines(
+    ax,
+    [
+        ("our t2i, captions drawn\n(too sure)", mid, *by_caption, plots.GREY),
+        ("our t2i, pictures drawn", mid, low, high, plots.TEXT),
+        ("our i2t, pictures drawn", found["i2t"]["R@1"], *interval["i2t"]["R@1"], plots.IMAGE),
+        ("HREM, Flickr30K i2t,\n1,000 pictures", 84.4, 84.4 - half, 84.4 + half, plots.RELATION),
+    ],
+    "R@1 (%)",
+)
+ax.set_title("With 200 pictures R@1 is known to within four to seven points")
+plots.show(
+    figure,
+    "95 % intervals of R@1. The last line uses the formula, since the ranks behind the published number are not public.",
+    "Four horizontal intervals: captions drawn, 50 to 56; pictures drawn, 49 to 57; image to text, 58 to 71; HREM, 82 to 87.",
+)
+
+# %% [markdown]
+# **What you should see**: about ± 6.5 for our i2t and ± 4 for our t2i (each within 1), and the interval from drawn pictures wider than the one from drawn captions. A difference that is smaller than such an interval is not yet a result. (Two models on the *same* pictures are compared more
+# sharply by drawing pictures for both at once: `evaluation.bootstrap_difference`, notebook 08.)
+
+# %%
+assert high - low > by_caption[1] - by_caption[0]
+assert abs(high - low - 8) < 2 and 5.5 < (interval["i2t"]["R@1"][1] - interval["i2t"]["R@1"][0]) / 2 < 7.5
+
+# %% [markdown]
+# ## Paper, released code, here
+#
+# | topic | paper | released code | here |
+# |---|---|---|---|
+# | a tie | not stated | as an unstable sort leaves it, which differs between processors | counts against us |
+# | COCO 1K | mean over five folds of 1,000 | the same, of `testall` | the same (`data.folds = 5`) |
+# | a picture in evaluation | encoded once | encoded once for each of its captions | encoded once |
+# | which epoch is kept | not stated | the best on the test split | the best on dev; test is read once |
+# | interval | none | none | bootstrap over images (`--json` and notebook 08) |
+
+# %% [markdown]
+# ## Break it
+#
+# The most expensive mistake of evaluation raises no error: the list that says which picture a caption belongs to is in another order than the captions. Five captions *in a row* belong to a picture (`repeat`); here somebody wrote `tile`.
+
+# %%
+wrong_order = np.tile(np.arange(200), 5)  # 0, 1, 2, ... instead of 0, 0, 0, 0, 0, 1, 1, ...
+broken = evaluation.metrics(similarity, wrong_order)
+for direction in ("i2t", "t2i"):
+    print(direction, {name: round(broken[direction][name], 1) for name in ("R@1", "R@5", "R@10")})
+print("chance", {k: round(evaluation.chance(200, 1000, k)["t2i"], 1) for k in (1, 5, 10)})
+assert broken["rSum"] < 20 < found["rSum"]
+
+# %% [markdown]
+# Right down to chance. When a good model suddenly finds nothing, look at the order before you look at the model. This is why every figure of the course draws the chance line.
+
+# %% [markdown]
+# ## Exercises
+#
+# Write your code where `NotImplementedError` stands and run the cell below it: `check` answers in one sentence. Worked solutions: [solutions](solutions/00_task_and_metric_solutions.ipynb).
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 00a: ranks of image to text
+# Difficulty: easy · Minutes: 8 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+#
+# Count, do not sort. `image_of_caption` may be in any order.
+
+# %% tags=["exercise"]
+def ranks_i2t(similarity, image_of_caption):
+    """Rank of the best own caption of each picture, from 0; a tie counts against us.
+
+    similarity [n,m], image_of_caption [m] -> [n]. As a loop:
+        for i: best = the largest similarity[i, j] with image_of_caption[j] == i
+               rank = how many j with image_of_caption[j] != i have similarity[i, j] >= best
+    """
+    # BEGIN SOLUTION
+    own = np.arange(len(similarity))[:, None] == image_of_caption  # [n,m]
+    best = np.where(own, similarity, -np.inf).max(1, keepdims=True)
+    return ((similarity >= best) & ~own).sum(1)
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("00a", ranks_i2t)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 00b: recall when everything is equal
+# Difficulty: easy · Minutes: 7 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+#
+# Write the recall of text to image so that a collapsed model (all similarities equal) gets what it deserves.
+
+# %% tags=["exercise"]
+def t2i_recall(similarity, image_of_caption, k):
+    """Per cent of the captions whose own picture is among the first k; a tie counts against us.
+
+    similarity [n,m], image_of_caption [m] -> number from 0 to 100
+    """
+    # BEGIN SOLUTION
+    own = similarity[image_of_caption, np.arange(len(image_of_caption))]  # [m]
+    ranks = (similarity >= own).sum(0) - 1  # the own picture is at least as high as itself
+    return 100 * np.mean(ranks < k)
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("00b", t2i_recall)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 00c: find the mistake
+# Difficulty: medium · Minutes: 8 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+#
+# A colleague reports for a test of 200 pictures with 1,000 captions: *i2t R@1 = 47.3, t2i R@1 = 60.5*. One look at the **decimals** shows that something is wrong, before any line is read. What is it? Then write the report right.
+
+# %% tags=["exercise"]
+def colleague(similarity, image_of_caption):
+    n, m = similarity.shape
+    own = np.arange(n)[:, None] == image_of_caption
+    score = similarity[image_of_caption, np.arange(m)]
+    best = np.where(own, similarity, -np.inf).max(1)
+    for_columns = ((similarity >= score[None, :]) & ~own).sum(0)
+    for_rows = ((similarity >= best[:, None]) & ~own).sum(1)
+    return {"i2t": 100 * np.mean(for_columns < 1), "t2i": 100 * np.mean(for_rows < 1)}
+
+
+def report(similarity, image_of_caption):
+    """R@1 in per cent: similarity [n,m], image_of_caption [m] -> {"i2t": ..., "t2i": ...}."""
+    # BEGIN SOLUTION
+    # 47.3 is no multiple of 0.5 = 100 / 200, so it cannot come from 200 picture queries: the names are exchanged
+    exchanged = colleague(similarity, image_of_caption)
+    return {"i2t": exchanged["t2i"], "t2i": exchanged["i2t"]}
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("00c", report)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 00d: predict the small test from the large one
+# Difficulty: hard · Minutes: 12 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+#
+# You know the ranks of text to image in the full pool. Cut it into `folds` parts at random: every wrong picture that stood above the right one lands in another part with probability (nearly) $1 - 1/F$. What R@1 do you expect?
+# Write it, then apply it to `evaluation.ranks(many, train.image_of_caption)[1]` of section 5 and compare with the mean of the five folds there.
+
+# %% tags=["exercise"]
+def predict_folds(ranks, folds):
+    """Expected R@1 in per cent of one fold: ranks [m] from 0 in the full pool, number of folds -> number."""
+    # BEGIN SOLUTION
+    return 100 * np.mean((1 - 1 / folds) ** ranks)  # all of the `rank` strangers above must be elsewhere
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("00d", predict_folds)
+
+# %% [markdown] tags=["exercise"]
+# <details><summary>What you find on the training pictures</summary>
+#
+# Predicted 55.1, found 56.0; the full pool has 26.8. The published numbers obey the same law: on COCO 5K the released model has t2i R@1 = 44.0 and R@5 = 73.9; its 1K value, 65.9, lies between them. It must: a right picture in place 1
+# stays there, and one in the places 2 to 5 moves up often.
+# </details>
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 00e*: answers that were never wrong
+# Difficulty: medium · Minutes: 10 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+#
+# *"A kid is napping on a bench"* may be true of several pictures; the test calls all but one of them wrong. `fits[i, j]` says that caption j is true of picture i. Count a caption as found if the best **fitting** picture beats all pictures that do not fit.
+# (COCO has the same trouble: a later benchmark, ECCV Caption, looked for such captions and found many.)
+
+# %% tags=["exercise"]
+def recall_with_twins(similarity, fits):
+    """R@1 of text to image in per cent, where every fitting picture is right; a tie with a wrong one counts against us.
+
+    similarity [n,m], fits bool [n,m] with at least one True a column -> number from 0 to 100
+    """
+    # BEGIN SOLUTION
+    best = np.where(fits, similarity, -np.inf).max(0)  # [m]
+    wrong = np.where(fits, -np.inf, similarity).max(0)
+    return 100 * np.mean(wrong < best)
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("00e", recall_with_twins)
+
+# %% [markdown]
+# How many captions are in that case? A picture fits if it has the action of the caption's own picture and all facts that the caption names.
+
+# %%
+action = np.array([scene["action"] for scene in truth])
+named = [facts_of_caption(caption) for caption in split.captions]
+fits = np.array([[facts <= facts_of_picture(scene) for facts in named] for scene in truth])
+fits &= action[:, None] == action[image_of_caption]
+print(f"captions that fit more than one of the 200 pictures: {100 * np.mean(fits.sum(0) > 1):.0f} %")
+print(f"best R@1 of t2i that is possible on average: {100 * np.mean(1 / fits.sum(0)):.0f} %")
+assert fits[image_of_caption, np.arange(1000)].all() and 30 < 100 * np.mean(fits.sum(0) > 1) < 50
+
+# %% [markdown]
+# Four captions in ten are true of a second picture (as far as our facts tell). With every twin counted as right, the hand-made vectors rise from 53.2 to 66.1 (your `recall_with_twins(similarity, fits)`).
+
+# %% [markdown]
+# ## Summary
+#
+# - Retrieval puts existing items in order. All of it is read from one table, `similarity`: rows for i2t, columns for t2i.
+# - A rank counts wrong answers at or above the right one. For i2t the best of the five captions counts and the other four are not wrong.
+# - R@K depends on the tie rule, on the size of the pool and on which pictures were drawn. Report all three.
+# - Vectors that know only *what* is in a picture fail where pictures differ in *who does what*.
+#
+# **Words introduced**: embedding, similarity, i2t and t2i, rank, recall at K, MedR, MeanR, rSum, chance, tie, fold, bootstrap.
+#
+# **Next**: in [01](01_feature_extraction.ipynb) the cheating ends. A network has to find the things and colors in the pixels.

@@ -1,0 +1,588 @@
+# %% [markdown]
+# # Which wrong answers should we learn from, and who should share a batch?
+#
+# **Minutes** 75 + 45 exercises · **Needs** 00, 02 · **Paper** Sec 3.4, equation (13)
+
+# %% tags=["setup"]
+import numpy as np, torch, torch.nn.functional as F
+from hrem_lib import checkpoints, data, evaluation, losses, plots, sampling, scenes
+from hrem_lib.exercises import check
+from hrem_lib.model import build_model
+from hrem_lib.plots import learning
+plots.use_style()
+
+# %%
+plots.show(plots.pipeline_map(6), "Today: what the embeddings are asked for, and which pairs meet in a batch.",
+           "Pipeline of eight boxes; the box losses and sampling is filled.")
+
+# %% [markdown]
+# **You will be able to**
+#
+# - write the triplet loss of equation (13) and say, pair by pair, what its gradient does;
+# - explain distance-weighted sampling, and why its result hangs on one number, the dimension n;
+# - build neighbor batches, and measure what they change and what they cost.
+#
+# **Predict first.** In a batch of 128 pairs, each picture has 127 wrong captions. One is drawn, by a law that should give *every
+# distance* a fair chance. With the released code's n = 512, how many of the 127 have a real chance: about 100, about 30, or fewer than
+# 10, once the model is trained? Section 5 prints it.
+
+# %% [markdown]
+# ## 1. What does one triplet ask for?
+#
+# An **anchor** (a picture) has a **positive** (a caption that describes it) and a **negative** (one that does not). The anchor's cosine
+# with the positive, $s(a, p)$, shall exceed the one with the negative, $s(a, n)$, by a **margin** α = 0.2. What is missing is the loss:
+#
+# $$\ell(a, p, n) = [\,\alpha - s(a, p) + s(a, n)\,]_+ \qquad [x]_+ = \max(x, 0)$$
+#
+# | paper | name in code | shape |
+# |---|---|---|
+# | $v_i$, $u_j$ | `image_emb`, `text_emb` | [B,D], unit length |
+# | $s(v_i, u_j)$ | `similarity` | [B,B], row = picture |
+# | α | `margin` | number, 0.2 |
+# | same picture | `positive` | [B,B] bool |
+#
+# Two pairs in the plane. **By hand**: picture 2 is the anchor of caption 2 (cosine 0.936), caption 1 is wrong (0.96). The triplet lacks
+# 0.2 − 0.936 + 0.96 = 0.224. Caption 1 as an anchor lacks 0.2 − 0.8 + 0.96 = 0.36. The other two are content, so the loss is **0.584**.
+
+# %%
+v = torch.tensor([[1.0, 0.0], [0.6, 0.8]], requires_grad=True)  # two pictures
+u = torch.tensor([[0.8, 0.6], [0.28, 0.96]], requires_grad=True)  # their captions
+similarity = v @ u.T
+similarity.retain_grad()
+print(similarity.detach().numpy().round(3))
+
+# %%
+def triplet_loops(s, ids, margin=0.2):
+    total = 0.0
+    for scores in (s, s.T):  # pictures look for captions, then captions for pictures
+        for a in range(len(s)):
+            for p in range(len(s)):
+                for n in range(len(s)):
+                    if ids[p] == ids[a] and ids[n] != ids[a]:
+                        total = total + (margin - scores[a, p] + scores[a, n]).clamp(min=0)
+    return total
+
+
+loss = triplet_loops(similarity, ids := torch.tensor([0, 1]))
+loss.backward()
+print(f"loss {loss.item():.3f}\ngradient by the cosines:\n{similarity.grad.numpy()}")
+library = losses.triplet(v.detach(), u.detach(), ids)  # draws one negative for each positive: here there is only one
+assert abs(library.loss.item() - 0.584) < 1e-4 and abs(loss.item() - 0.584) < 1e-4
+
+# %% [markdown]
+# The gradient is a table of whole numbers: each triplet that lacks something pulls its right pair (−1) and pushes its wrong pair (+1).
+# The pair (picture 2, caption 1) is the negative of both triplets, so it has +2.
+
+# %%
+plots.show(learning.hand_example(v.detach().numpy(), u.detach().numpy(), similarity.detach().numpy(), similarity.grad.numpy()),
+           "Left: captions u1 and u2 both lie near picture v2. Right: u1 and v2 are pushed apart twice, both right pairs are pulled once.",
+           "Unit vectors of two pictures and two captions; heat map of cosines 0.80 0.28 0.96 0.94; heat map of the gradient −1 0 2 −1.")
+
+# %% [markdown]
+# **What you should see**: the gradient is −1 on the diagonal and +2 at row v2, column u1, exactly.
+
+# %%
+assert torch.equal(similarity.grad, torch.tensor([[-1.0, 0.0], [2.0, -1.0]]))
+
+# %% [markdown]
+# ## 2. Which pairs are right, and what does giving up cost?
+#
+# A picture has five captions, so it can stand in a batch twice. Then each of the two captions is right for both rows: **every in-batch
+# caption of the same picture is a positive**, none is a negative. Three pairs, the third one shows picture 0 again:
+
+# %%
+ids = torch.tensor([0, 1, 0])
+positive = ids[:, None] == ids[None, :]
+print(positive.int())
+print("right pairs P =", int(positive.sum()))
+
+# %% [markdown]
+# The loss takes one drawn negative for each of the P right pairs, in both directions:
+#
+# $$L(v, u) = \sum_{(i,\,p)\ \mathrm{right}} [\,\alpha - s(v_i, u_p) + s(v_i, u_n)\,]_+ \; + \; [\,\alpha - s(u_i, v_p) + s(u_i, v_n)\,]_+ \,,
+# \quad n \sim \text{the law of section 4}$$
+#
+# If all embeddings fall onto one point (**collapse**), all cosines are 1 and each term is α: the loss is 2 P α. For the paper's batch of
+# 128 pictures that is 2 × 128 × 0.2 = **51.2**. A training curve that starts there has learned nothing yet. It does not say the opposite:
+# with hard negatives a model that learns can stay near this level for long (notebook 06).
+
+# %%
+point = F.normalize(torch.ones(128, 8), dim=1)
+collapsed = losses.triplet(point, point, torch.arange(128))
+print(f"collapsed batch: loss {collapsed.loss:.1f} with {collapsed.positives} right pairs")
+assert abs(collapsed.loss.item() - 51.2) < 0.01
+
+# %% [markdown]
+# ## 3. How strong is the pull?
+#
+# The loss is linear in the cosines, but an embedding moves on the sphere. Let the positive be x degrees away from the anchor and the
+# negative y degrees: the cosine is flat near 0, so the gradient by an angle is its sine. We let autograd compute it.
+
+# %%
+x = torch.linspace(0, 120, 61, dtype=torch.float64).requires_grad_()  # anchor to positive, degrees
+y = torch.linspace(0, 120, 61, dtype=torch.float64).requires_grad_()  # anchor to negative
+grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+grid_x.retain_grad(), grid_y.retain_grad()
+loss = (0.2 - torch.cos(torch.deg2rad(grid_x)) + torch.cos(torch.deg2rad(grid_y))).clamp(min=0)
+loss.sum().backward()
+step = [-torch.rad2deg(grid.grad).numpy() for grid in (grid_x, grid_y)]  # per radian
+at = lambda a, b: (int(a / 2), int(b / 2))  # row = negative, column = positive
+print(f"push on a negative at 60 degrees: {step[1][at(60, 60)]:.3f}, at 4 degrees: {step[1][at(4, 60)]:.3f}")
+assert abs(step[1][at(60, 60)] - np.sin(np.pi / 3)) < 1e-9
+
+# %%
+plots.show(learning.triplet_landscape(x.detach().numpy(), y.detach().numpy(), loss.detach().numpy(), step,
+                                      "A negative on top of the anchor is hardly pushed"),
+           "Loss of one triplet. Arrows: a gradient step. Above the dashed line the triplet is content; at the bottom the arrows have no "
+           "upward part, although the loss is largest there.",
+           "Landscape of the loss over two angles with arrows; zero above a dashed diagonal line, highest at the bottom right.")
+
+# %% [markdown]
+# **What you should see**: the upward part of an arrow is the sine of the negative's angle, 0.866 at 60 degrees and 0.070 at 4 degrees.
+# So the *hardest* negative, nearest to the anchor, gives the largest loss but nearly no direction away from it, while an easy one (upper left)
+# gives nothing at all. This is the argument of Wu et al. (2017) for drawing negatives over **all distances**, which the paper adopts.
+
+# %% [markdown]
+# ## 4. Which wrong caption?
+#
+# On a sphere of dimension n, random points have distances $D = \sqrt{2 - 2s}$ with the density
+#
+# $$q(D) \propto D^{\,n-2}\,(1 - D^2/4)^{(n-3)/2}$$
+#
+# A negative is drawn with weight **1 / q(D)**: common distances often, each of them rarely. The distances that are drawn are then spread evenly.
+#
+# | paper / Wu et al. | name in code | shape |
+# |---|---|---|
+# | $D$ | `distance` | [B,B] from 0.5 (smaller ones count as 0.5) to the cut-off |
+# | $n$ | `dim` | 512 in the released code, whatever D is |
+# | cut-off λ | `cutoff` | 1.7 (Flickr30K), 1.9 (COCO) |
+# | law | `distance_weights(...)` | [B,B], rows add up to one, 0 at positives |
+#
+# **By hand**: for n = 3 the density is just D. Three negatives at distances 0.6, 1.0, 1.5 have weights 1/0.6, 1, 1/1.5, and divided by
+# their sum 3.333: **0.5, 0.3, 0.2**.
+
+# %%
+def law_by_powers(distance, n):
+    q = distance ** (n - 2) * (1 - distance**2 / 4) ** ((n - 3) / 2)
+    return (1 / q) / (1 / q).sum(-1, keepdim=True)
+
+
+distance = torch.tensor([[0.6, 1.0, 1.5]])
+print(law_by_powers(distance, 3).numpy().round(3))
+none = torch.zeros(1, 3, dtype=torch.bool)  # no positive among the three
+library = losses.distance_weights(1 - distance**2 / 2, none, dim=3)
+assert torch.allclose(law_by_powers(distance, 3), library, atol=1e-5)
+print("n = 512 by powers:", law_by_powers(distance, 512).tolist())
+print("n = 512 library:  ", [round(w, 3) for w in losses.distance_weights(1 - distance**2 / 2, none, dim=512)[0].tolist()])
+
+# %% [markdown]
+# For n = 512 the powers leave float32. The library works with logarithms (exercise 05b). And the fair law has become "take the nearest".
+#
+# Now on a trained model: twelve test pictures, each with one caption. Four rules draw a wrong caption for every picture 2,000 times.
+
+# %%
+run = checkpoints.load_run(data.sample_run())
+split = data.open_split(data.sample_dir(), "test")
+truth = scenes.read_scenes(data.sample_dir() / "test_scenes.jsonl")
+
+
+def encode(model, split, images):
+    """v and u of pictures with their first captions."""
+    tokens = run.text.encode([split.captions[i * split.captions_per_image] for i in images])
+    model.eval()
+    with torch.no_grad():
+        v = model.encode_images(*split.regions(images)).emb
+    return v, evaluation.encode_texts(model, tokens)
+
+
+def effective_number(law):
+    """exp(entropy) of each row: 1 = always the same one, m = m of them alike."""
+    return torch.exp(-torch.xlogy(law, law).sum(-1))
+
+
+v, u = encode(run.model, split, np.arange(128))
+similarity = v @ u.T  # [128,128]
+
+# %%
+torch.manual_seed(0)
+few, own = similarity[:12, :12], torch.eye(12, dtype=torch.bool)
+laws = {
+    "All alike": (~own).float() / 11,
+    "Law, n = 64": losses.distance_weights(few, own, dim=64),
+    "Law, n = 512": losses.distance_weights(few, own),
+    "Hardest": F.one_hot(few.masked_fill(own, -2).argmax(1), 12).float(),
+}
+counts = {name: F.one_hot(torch.multinomial(law, 2000, replacement=True), 12).sum(1) for name, law in laws.items()}
+found = {name: effective_number(law).mean().item() for name, law in laws.items()}
+for name, number in found.items():
+    print(f"{name:<13} effective number of the 11 wrong captions: {number:.0f}")
+
+# %%
+actions = [truth[i]["action"].replace("_", " ") for i in range(12)]
+panels = {f"{name}: {found[name]:.0f} of 11": count.numpy() for name, count in counts.items()}
+plots.show(learning.who_was_drawn(panels, own.numpy(), learning.open_pictures(split, range(12)), actions),
+           "Who was drawn. Row = picture, column = caption (named by its action), hatched = the right caption. The same law is close to the rule at the left "
+           "for n = 64 and to the rule at the right for n = 512.",
+           "Four 12 by 12 heat maps of the share of 2,000 draws: even, less even, one to three bright cells in a row, one bright cell in a row.")
+
+# %% [markdown]
+# **What you should see**: the effective number (the exponential of the entropy) is 11 at the left and 1 at the right, exactly; for n = 64 it is above 5,
+# for n = 512 below 4. Look at the first and the last row: in both pictures somebody holds a surfboard. Each draws the other's caption again and again,
+# although it may be *true* for both. A sampler that looks for hard negatives also finds the **false negatives**.
+
+# %%
+assert abs(found["All alike"] - 11) < 0.01 and abs(found["Hardest"] - 1) < 0.01
+assert found["Law, n = 64"] > 5 and 1 < found["Law, n = 512"] < 4
+assert all((count.diagonal() == 0).all() for count in counts.values()) and counts["Law, n = 512"][0, 11] > 200
+
+# %% [markdown]
+# ## 5. Why does the dimension decide?
+#
+# Random points on a sphere of high dimension are nearly orthogonal: their distances crowd around √2 = 1.414, with a width of about
+# $1/\sqrt{2n}$. A law that divides by such a peak has to take exponents in the hundreds. Below, 4,000 random points around one anchor, and
+# what the law of the *true* dimension draws from them.
+
+# %%
+draw = torch.Generator().manual_seed(0)
+grid = np.linspace(0.01, 1.99, 400)
+random, drawn, density = {}, {}, {}
+for n in (2, 8, 64, 512):
+    points = F.normalize(torch.randn(4001, n, generator=draw), dim=1)
+    s = points[:1] @ points[1:].T
+    random[n] = (2 - 2 * s[0]).clamp(min=0).sqrt()
+    law = losses.distance_weights(s, torch.zeros_like(s, dtype=torch.bool), dim=n)
+    drawn[n] = random[n][torch.multinomial(law[0], 4000, replacement=True, generator=draw)]
+    log_q = (n - 2) * np.log(grid) + (n - 3) / 2 * np.log(1 - grid**2 / 4)
+    q = np.exp(log_q - log_q.max())
+    density[n] = q / (q.sum() * (grid[1] - grid[0]))
+    print(f"n = {n:>3}: random {random[n].mean():.1f} ± {random[n].std():.2f}   drawn {drawn[n].mean():.1f} ± {drawn[n].std():.1f}")
+
+# %%
+plots.show(learning.sphere_distances({n: d.numpy() for n, d in random.items()}, {n: d.numpy() for n, d in drawn.items()},
+                                     density, grid, (0.5, 1.7)),
+           "Above: distances from an anchor to random points, with the density q. Below: what 1/q draws: flat wherever there are points, in 8 dimensions between "
+           "the dashed limits 0.5 and 1.7, in 512 between 1.3 and 1.5. Rare distances are drawn as often as common ones, at both ends.",
+           "Histograms for dimensions 2, 8, 64, 512: the random ones narrow toward 1.41; the drawn ones are flat over the range in which there are points.")
+
+# %% [markdown]
+# **What you should see**: the spread of the random distances falls to 0.03 (within 0.01) in 512 dimensions. In 8 dimensions the drawn ones have
+# the mean of a uniform law from 0.5 to 1.7, which is 1.1 (within 0.1).
+#
+# So far n was the true dimension of random points. Embeddings are not random points: their cosines spread far wider than $1/\sqrt{n}$, far out where
+# 1/q is steep. What counts is how $\log(1/q)$ changes with the cosine: the law is a **softmax of the cosine with a temperature** T:
+#
+# $$\frac{1}{T} = \frac{d \log (1/q)}{ds} = \frac{n-2}{2(1-s)} - \frac{n-3}{2(1+s)}$$
+
+# %%
+assert abs(random[512].std() - 0.03) < 0.01 and abs(drawn[8].mean() - 1.1) < 0.1
+temperature = lambda s, n: 1 / ((n - 2) / (2 * (1 - s)) - (n - 3) / (2 * (1 + s)))
+for s in (0.2, 0.5, 0.7):
+    print(f"cosine {s}: temperature {temperature(s, 512):.3f} for n = 512, {temperature(s, 64):.3f} for n = 64")
+
+# %% [markdown]
+# A temperature of 0.003 means that a negative whose cosine is 0.01 lower is drawn exp(−0.01 / 0.003) = 0.04 times as often. The same formula
+# goes from "all alike" to "hardest only", by n and by where the cosines lie:
+
+# %%
+def effective_numbers(cosines, positive, dims):
+    return [effective_number(losses.distance_weights(cosines, positive, dim=n)).mean().item() for n in dims]
+
+
+dims = [8, 16, 32, 64, 128, 256, 512, 1024]
+anchors = F.normalize(torch.randn(100, 1024, generator=draw), dim=1)
+others = F.normalize(torch.randn(100, 127, 1024, generator=draw), dim=2)
+normal = torch.randn(100, 127, generator=draw)
+no = torch.zeros(100, 127, dtype=torch.bool)
+batch, untrained = torch.eye(128, dtype=torch.bool), build_model(run.config, split.region_dim, run.text.size)
+v0, u0 = encode(untrained, split, np.arange(128))
+curves = {
+    "random points, 1024 dimensions": effective_numbers((others @ anchors[:, :, None])[..., 0], no, dims),
+    "sample model before training": effective_numbers(v0 @ u0.T, batch, dims),
+    "cosines 0.10 ± 0.05": effective_numbers(0.10 + 0.05 * normal, no, dims),
+    "sample model, trained": effective_numbers(similarity, batch, dims),
+    "cosines 0.15 ± 0.10": effective_numbers(0.15 + 0.10 * normal, no, dims),
+}
+for name, values in curves.items():
+    print(f"{name:<31} effective number for n = 64: {values[3]:4.0f}   for n = 512: {values[6]:4.0f}")
+
+# %%
+plots.show(learning.effective_numbers(dims, curves, {"released code": 512}, 127, "One formula: from all alike to hardest only"),
+           "How many of 127 wrong captions have a real chance. With n = 512 nearly all have one before training, and two or three after it.",
+           "Five falling curves of the effective number against n, from 127 at n = 8 to between 1 and 60 at n = 1024.")
+
+# %% [markdown]
+# **What you should see**: at n = 512, more than 100 for random points and before training, fewer than 10 for the trained model. **Predict first**: the
+# answer is *fewer than 10*. The same formula with the same n starts as random sampling and turns into hard mining while the model learns.
+
+# %%
+at_512 = {name: values[6] for name, values in curves.items()}
+assert at_512["random points, 1024 dimensions"] > 100 and at_512["sample model before training"] > 100
+assert 1 <= at_512["sample model, trained"] < 10
+
+# %% [markdown]
+# ## 6. Who should share a batch?
+#
+# A negative can only be drawn if it is there. In a random batch few wrong captions are really confusing, and the graph of notebook 03
+# connects pictures that have little in common. **Neighbor batch sampling** puts similar pictures together: cluster all training pictures
+# by their embeddings (k-means), take P clusters, K pictures of each, one caption of each: N = P × K. It starts late, when the embeddings mean
+# something, and clusters anew every epoch, because the embeddings move.
+#
+# | paper | name in code | shape |
+# |---|---|---|
+# | clusters of $v$ | `labels = cluster_images(image_emb, ...)` | [images] |
+# | P, K (no numbers given) | `clusters_per_batch`, `images_per_cluster` | 16, 8 |
+# | batch | `neighbor_batches(labels, ...)` | [steps,P*K] caption numbers |
+#
+# **By hand**: four pictures at 0, 10, 80 and 90 degrees. Two clusters: {0, 10} and {80, 90}. The center of the first is the mean of
+# (1, 0) and (0.985, 0.174): (0.992, 0.087).
+
+# %%
+def k_means(points, centers, rounds=10):
+    for _ in range(rounds):
+        nearest = ((points[:, None] - centers[None]) ** 2).sum(-1).argmin(1)  # [images,clusters] -> [images]
+        centers = np.stack([points[nearest == c].mean(0) for c in range(len(centers))])
+    return nearest, centers
+
+
+angles = np.deg2rad([0, 10, 80, 90])
+points = np.stack([np.cos(angles), np.sin(angles)], 1)  # [4,2]
+labels, centers = k_means(points, points[[0, 3]])
+print(labels, centers.round(3).tolist())
+library = sampling.cluster_images(points, clusters=2, seed=0, smallest=2)
+assert ((library[:, None] == library) == (labels[:, None] == labels)).all()  # the same parts, whatever their numbers
+
+# %% [markdown]
+# Now the 1,000 training pictures. To see something, first a small batch of 32 pictures, 4 clusters × 8, beside a random one.
+
+# %%
+train = data.open_split(data.sample_dir(), "train")
+v, u = encode(run.model, train, np.arange(train.n_images))
+labels = sampling.cluster_images(v.numpy(), clusters=31, seed=0, smallest=8)
+one_each = np.arange(train.n_images)  # for this section: caption i belongs to picture i
+near = sampling.neighbor_batches(labels, one_each, 1, 4, 8, seed=0, epoch=1)[0]
+far = sampling.random_batches(train.n_images, 32, seed=0, epoch=1)[0]
+centered = (v - v.mean(0)).numpy()
+plane = centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T  # [images,2]
+plots.show(learning.batches_in_plane(plane, {"Random batch: all over the place": far, "Neighbor batch: four clusters of eight": near}, labels),
+           "The training pictures' embeddings in their two largest directions, with a batch of 32 marked. In two dimensions clusters overlap; in 256 they do not.",
+           "Two scatter plots; the random batch is scattered, the neighbor batch forms four groups.")
+
+# %%
+mates = {f"cluster {k + 1}": learning.open_pictures(train, near[8 * k : 8 * k + 8]) for k in range(4)}
+mates["random"] = learning.open_pictures(train, far[:8])
+plots.show(learning.batch_pictures(mates, title="Batch mates from one cluster are hard to tell apart; random ones are not"),
+           "The 32 pictures of the neighbor batch, a cluster in each row; last row: eight pictures of the random batch.",
+           "Four rows of eight similar drawn scenes and a row of eight different ones.")
+
+# %% [markdown]
+# How hard is a batch of 128? For each picture we look at its 127 wrong captions.
+
+# %%
+def hardness(batch):
+    """Mean cosine of the nearest wrong caption; wrong captions within the margin of the right one; mates of the same action."""
+    s, off = (v[batch] @ u[batch].T).numpy(), ~np.eye(len(batch), dtype=bool)
+    close = (s > s.diagonal()[:, None] - 0.2) & off
+    action = np.array([actions_of[i] for i in batch])
+    same = (action[:, None] == action[None]) & off
+    return np.where(off, s, -1).max(1).mean(), close.sum(1).mean(), same.sum(1).mean()
+
+
+actions_of = [scene["action"] for scene in scenes.read_scenes(data.sample_dir() / "train_scenes.jsonl")]
+plans = {"random": sampling.random_batches(1000, 128, 0, 1)}
+for p, k in ((16, 8), (8, 16), (4, 32)):
+    parts = sampling.cluster_images(v.numpy(), clusters=31, seed=0, smallest=k)
+    plans[f"{p} x {k}"] = sampling.neighbor_batches(parts, one_each, 7, p, k, 0, 1)
+table = {name: np.mean([hardness(batch) for batch in batches], 0) for name, batches in plans.items()}
+for name, (nearest, close, same) in table.items():
+    print(f"{name:<7} nearest wrong caption {nearest:.2f}   wrong within the margin {close:4.1f}   same action {same:4.1f}")
+
+# %% [markdown]
+# **What you should see**: the smaller P, the harder the batch: more mates show the same action, and more wrong captions come within the margin. With our
+# P × K = 16 × 8 the change is mild, because a picture meets only 7 mates of its own cluster; 4 × 32 is far stronger.
+#
+# It is not free. An epoch of 39 random batches shows nearly all 5,000 captions once; neighbor batches draw one caption of each picture, with repeats.
+
+# %%
+assert table["random"][1] < table["8 x 16"][1] and table["random"][2] < table["16 x 8"][2] < table["4 x 32"][2]
+seen = {
+    "random": sampling.random_batches(train.n_captions, 128, 0, 1),
+    "neighbor": sampling.neighbor_batches(labels, train.image_of_caption, 39, 16, 8, 0, 1),
+}
+for name, batches in seen.items():
+    pictures = len(np.unique(train.image_of_caption[batches]))
+    print(f"{name:<9} {len(np.unique(batches)):>5} of 5000 captions, {pictures} of 1000 pictures")
+assert len(np.unique(seen["random"])) == 4992 and len(np.unique(seen["neighbor"])) < 4000
+
+# %% [markdown]
+# ## Paper, code, here
+#
+# | topic | paper | released code | here |
+# |---|---|---|---|
+# | negatives | distance weighted | the same, n = 512 for embeddings of width 1,024 | the same, `loss.sampling_dim` sets n |
+# | cut-off in distance | | 1.7, 1.9 for COCO; a pair beyond it still sets its row's maximum | masked before the maximum |
+# | row without a negative | | the whole direction's loss is dropped | that row alone gives nothing, and is counted |
+# | margin | 0.2 | 0.2, the option is ignored | `loss.margin` |
+# | other loss | | hinge of VSE++ | both, `loss.initial`, `loss.enhanced` |
+# | neighbor batches | described, without P, K, number of clusters, start | not there | P = 16, K = 8, 31 clusters, from epoch 16 of 20 (preset `sample`) |
+
+# %% [markdown]
+# ## Break it
+#
+# Take the largest exponent **before** the mask, as the released code does. A forbidden pair (beyond the cut-off) can then set it: the exponents of all
+# allowed pairs lie hundreds below, their exponentials are 0, and the row has no negative left. In low dimension there are always such pairs.
+
+# %%
+def law_max_first(s, positive, n=512, cutoff=1.7):
+    distance = (2 - 2 * s).clamp(min=0).sqrt().clamp(min=0.5)
+    log_w = (2 - n) * distance.log() - (n - 3) / 2 * (1 - distance**2 / 4).clamp(min=1e-12).log()
+    weights = (log_w - log_w.amax(1, keepdim=True)).exp()  # the fault: positives and far pairs take part in the maximum
+    return weights * (~positive & (distance < cutoff))
+
+
+own, lost = torch.eye(128, dtype=torch.bool), {}
+for n in (4, 8, 16, 64, 1024):
+    left, right = F.normalize(torch.randn(2, 128, n, generator=draw), dim=2)
+    s = left @ right.T
+    lost[n] = [int((law.sum(1) == 0).sum()) for law in (law_max_first(s, own), losses.distance_weights(s, own))]
+    print(f"dimension {n:>4}: rows without a negative, of 128: maximum first {lost[n][0]:>3}, mask first {lost[n][1]}")
+assert lost[4][0] > 90 and lost[16][0] > 0 and lost[1024][0] == 0 and all(right == 0 for _, right in lost.values())
+
+# %% [markdown]
+# In the released code one such row is enough: the loss of the whole direction becomes 0, in silence. In 1,024 dimensions random points never lie that far
+# apart, so the fault sleeps there.
+
+# %% [markdown]
+# ## Exercises
+#
+# Answers: [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+
+# %% [markdown]
+# ### Exercise 05a: all triplets of a batch
+#
+# Difficulty: easy · Minutes: 10 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+#
+# The loops of section 1 are the specification; write it without a loop over pairs.
+
+# %% tags=["exercise"]
+def all_triplets(similarity, image_ids, margin):
+    """Sum of [margin - s(a, p) + s(a, n)]+ over both directions and all (anchor, positive, negative).
+
+    similarity [B,B], image_ids [B] -> scalar
+    """
+    # BEGIN SOLUTION
+    same = image_ids[:, None] == image_ids[None, :]
+    total = 0
+    for s in (similarity, similarity.T):
+        lacking = (margin - s[:, :, None] + s[:, None, :]).clamp(min=0)  # [anchor,positive,negative]
+        total = total + (lacking * same[:, :, None] * ~same[:, None, :]).sum()
+    return total
+    # END SOLUTION
+
+# %% tags=["exercise"]
+check("05a", all_triplets)
+
+# %% [markdown]
+# ### Exercise 05b: the law in log space
+#
+# Difficulty: medium · Minutes: 12 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+#
+# `law_by_powers` gave nan for n = 512. Use $\log w = (2 - n)\log D - \frac{n-3}{2}\log(1 - D^2/4)$ and subtract each row's largest *allowed* exponent
+# before `exp`.
+
+# %% tags=["exercise"]
+def law_in_log_space(distance, allowed, n):
+    """Probabilities in proportion to 1 / q(D); zeros where not allowed, and in rows in which nothing is allowed.
+
+    distance [B,B] (0.5 to below 2), allowed bool [B,B], n -> [B,B]
+    """
+    # BEGIN SOLUTION
+    log_w = (2 - n) * distance.log() - (n - 3) / 2 * (1 - distance**2 / 4).log()
+    log_w = torch.where(allowed, log_w, -torch.inf)
+    weights = torch.where(allowed, (log_w - log_w.amax(1, keepdim=True)).exp(), 0)
+    return weights / weights.sum(1, keepdim=True).clamp(min=1e-30)
+    # END SOLUTION
+
+# %% tags=["exercise"]
+check("05b", law_in_log_space)
+
+# %% [markdown]
+# ### Exercise 05c: test a sampler
+#
+# Difficulty: easy · Minutes: 8 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+#
+# A random procedure is tested by its distribution. A uniform law from a to b has mean (a + b) / 2 and variance (b − a)² / 12.
+
+# %% tags=["exercise"]
+def looks_uniform(distances, low, high):
+    """True if mean and variance of the distances [N] are both within 10 % of a uniform law's from low to high."""
+    # BEGIN SOLUTION
+    mean, variance = (low + high) / 2, (high - low) ** 2 / 12
+    return bool(abs(distances.mean() / mean - 1) < 0.1 and abs(distances.var() / variance - 1) < 0.1)
+    # END SOLUTION
+
+# %% tags=["exercise"]
+check("05c", looks_uniform)
+
+# %% [markdown]
+# ### Exercise 05d: predict the plateau
+#
+# Difficulty: easy · Minutes: 5 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+#
+# A batch of 64 pairs: 60 pictures stand in it once, 2 pictures twice (with two captions each). Margin 0.2. Which loss does a collapsed model have?
+
+# %% tags=["exercise"]
+# BEGIN SOLUTION: answer = None  # your prediction
+positives = 60 * 1 + 2 * 2 * 2  # a picture that stands twice has 2 x 2 right pairs
+answer = 2 * positives * 0.2
+# END SOLUTION
+check("05d", answer)
+
+# %% [markdown]
+# ### Exercise 05e: one neighbor batch
+#
+# Difficulty: medium · Minutes: 12 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+
+# %% tags=["exercise"]
+def neighbor_batch(labels, image_of_caption, clusters, images, rng):
+    """One batch: different clusters at random, different pictures of each, one random caption of each picture.
+
+    labels [images], image_of_caption [captions], rng: a numpy Generator -> caption numbers [clusters * images]
+    """
+    # BEGIN SOLUTION
+    batch = []
+    for cluster in rng.choice(labels.max() + 1, clusters, replace=False):
+        for image in rng.choice(np.flatnonzero(labels == cluster), images, replace=False):
+            batch.append(rng.choice(np.flatnonzero(image_of_caption == image)))
+    return np.array(batch)
+    # END SOLUTION
+
+# %% tags=["exercise"]
+check("05e", neighbor_batch)
+
+# %% [markdown]
+# ### Exercise 05f (optional): is it still "distance weighted"?
+#
+# Difficulty: hard · Minutes: 10 · no check
+#
+# Look at the curves of section 5 and at the temperature. Would you still call n = 512 distance-weighted sampling? What would you change, and what might that cost?
+#
+# <details><summary>A model answer</summary>
+#
+# Before training the cosines of wrong pairs are narrow, and the law is close to uniform over the 127. Trained, they are wider and higher, the temperature is
+# 0.009 and below, and two or three captions take almost all draws. So it is a schedule from random to hard mining that nobody planned: the same n means
+# different things at different times. Setting n to the true width (1,024 in the paper) makes it *harder still*. To keep the drawn distances evenly
+# spread, n would have to follow the spread of the embeddings (their intrinsic dimension, which is far lower), at the price of more triplets that are already
+# content and give no gradient. What to measure: the effective number in every epoch, beside the dev recall.
+# </details>
+
+# %% [markdown]
+# ## Summary
+#
+# - A triplet asks for a margin between a right and a wrong pair; its gradient pulls one and pushes the other, and every caption of the same picture is right.
+# - A collapsed batch costs 2 P α; for 128 pictures and α = 0.2 that is 51.2.
+# - Distance-weighted sampling draws with 1 / q(D). With n = 512 it is nearly random before training and nearly the hardest after it.
+# - Neighbor batches bring hard negatives (and related graph neighbors) into a batch, at the price of repeats and of captions left out.
+#
+# **Words introduced**: anchor, positive, negative, margin, collapse, distance-weighted sampling, effective number, temperature, neighbor batch.
+#
+# **Next**: [06 Does it learn, and how do we know?](06_training.ipynb)

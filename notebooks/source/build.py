@@ -1,0 +1,102 @@
+"""Make the notebooks from their sources: one `NN_name.py` gives a lesson and its solution notebook.
+
+    python notebooks/source/build.py            all
+    python notebooks/source/build.py 03 05      some
+    python notebooks/source/build.py --no-run   write the cells without running them
+
+A source is a Python file with `# %%` cells (jupytext's percent format). Tags on a cell:
+
+    exercise   stays in the solution notebook, too. Lines between `# BEGIN SOLUTION` and `# END SOLUTION` are the solution;
+               the lesson has `raise NotImplementedError` there (or, with `# BEGIN SOLUTION: text`, that text)
+    setup      goes into both notebooks
+    lesson     (default) is in the lesson only
+    solution   is in the solution notebook only
+    hide       its input is folded in JupyterLab
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+SOURCE = Path(__file__).resolve().parent
+LESSONS, SOLUTIONS = SOURCE.parent, SOURCE.parent / "solutions"
+BLOCK = re.compile(r"^( *)# BEGIN SOLUTION(?:: ?([^\n]*))?\n(.*?)^ *# END SOLUTION\n?", re.DOTALL | re.MULTILINE)
+
+
+def sources() -> list[Path]:
+    """All notebook sources, in reading order."""
+    return sorted(SOURCE.glob("[0-9][0-9]_*.py"))
+
+
+def stub(code: str) -> str:
+    """A cell's code with every solution taken out."""
+    return BLOCK.sub(lambda m: f"{m[1]}{m[2] or 'raise NotImplementedError'}\n", code).rstrip("\n")
+
+
+def solved(code: str) -> str:
+    """A cell's code with the marker lines taken out."""
+    return BLOCK.sub(lambda m: m[3], code).rstrip("\n")
+
+
+def make(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
+    """The lesson and the solution notebook of a source, not yet run."""
+    parsed = jupytext.read(source)
+    lesson, solution = [], []
+    for number, cell in enumerate(parsed.cells):
+        tags = set(cell.metadata.get("tags", []))
+        kept = sorted(tags & {"nbval-ignore-output", "raises-exception"})
+        metadata = {"tags": kept} if kept else {}
+        if "hide" in tags:
+            metadata["jupyter"] = {"source_hidden": True}
+        for book, text, wanted in (
+            (lesson, stub(cell.source), "solution" not in tags),
+            (solution, solved(cell.source), tags & {"exercise", "setup", "solution"}),
+        ):
+            if wanted:
+                new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
+                book.append(new(text, metadata=metadata, id=f"c{number:03d}"))
+    return _notebook(lesson), _notebook(solution)
+
+
+def _notebook(cells: list) -> nbformat.NotebookNode:
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
+
+
+def run(book: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Run all cells in a fresh kernel; outputs are kept, times and kernel details are not."""
+    os.environ.setdefault("PYTHONHASHSEED", "0")
+    NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    for cell in book.cells:
+        cell.metadata.pop("execution", None)
+    book.metadata["language_info"] = {"name": "python"}
+    return book
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("numbers", nargs="*", help="e.g. 03; default: all")
+    parser.add_argument("--no-run", action="store_true")
+    args = parser.parse_args()
+    for source in sources():
+        if args.numbers and source.name[:2] not in args.numbers:
+            continue
+        for book, folder in zip(make(source), (LESSONS, SOLUTIONS), strict=True):
+            folder.mkdir(exist_ok=True)
+            if not args.no_run:
+                run(book, folder)
+            path = folder / f"{source.stem}{'_solutions' if folder == SOLUTIONS else ''}.ipynb"
+            nbformat.write(book, path)
+            print(path.relative_to(LESSONS), f"{path.stat().st_size / 1e3:.0f} kB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

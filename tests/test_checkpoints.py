@@ -1,0 +1,99 @@
+"""Run folders: whole or not at all, strict, and nothing in them runs code."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from hrem_lib import checkpoints
+from hrem_lib.config import UserError
+
+
+def test_tensors_and_info_round_trip(tmp_path):
+    tensors = {"a": torch.randn(3, 4, dtype=torch.float64), "b": torch.tensor(7), "c": torch.randn(4, 4).T}
+    checkpoints.write_tensors(tmp_path / "x.safetensors", tensors, {"epoch": 3})
+    got, info = checkpoints.read_tensors(tmp_path / "x.safetensors")
+    assert info == {"epoch": 3} and set(got) == set(tensors)
+    assert all(torch.equal(got[n], tensors[n]) and got[n].dtype == tensors[n].dtype for n in tensors)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    checkpoints.write_json(path, {"old": True})
+
+    def no_space(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.write_json(path, {"new": True})
+    assert json.loads(path.read_text()) == {"old": True}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_damaged_and_missing_files(tmp_path):
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(UserError, match="not found"):
+        checkpoints.read_tensors(path)
+    for content in (b"", b"\x80\x04pickle", b"\xff" * 100):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="damaged"):
+            checkpoints.read_tensors(path)
+
+
+def test_weights_load_strictly_with_the_key_named():
+    model = nn.Linear(3, 2)
+    good = {name: t.clone() for name, t in model.state_dict().items()}
+    checkpoints.load_weights(model, good, "file")
+    for change, words in (
+        ({"weight": None}, r"weight weight: got nothing, wanted \(2, 3\)"),
+        ({"extra": torch.zeros(1)}, r"weight extra: got \(1,\), wanted nothing"),
+        ({"bias": torch.zeros(5)}, r"weight bias: got \(5,\), wanted \(2,\)"),
+    ):
+        bad = {name: t for name, t in (good | change).items() if t is not None}
+        with pytest.raises(UserError, match=words):
+            checkpoints.load_weights(model, bad, "file")
+
+
+def test_training_state_restores_weights_optimizer_and_random_numbers(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+
+    def step():
+        optimizer.zero_grad()
+        model(torch.randn(8, 4)).square().sum().backward()
+        optimizer.step()
+
+    step()
+    checkpoints.save_training_state(tmp_path / "s.safetensors", model, optimizer, {"history": [1]})
+    step()
+    wanted, number = {n: t.clone() for n, t in model.state_dict().items()}, torch.rand(3)
+    step()
+    info = checkpoints.load_training_state(tmp_path / "s.safetensors", model, optimizer)
+    step()
+    assert info == {"history": [1]}
+    assert all(torch.equal(wanted[n], t) for n, t in model.state_dict().items())
+    assert torch.equal(torch.rand(3), number)
+
+
+def test_trap_18_text_weights_load_strictly(tmp_path):
+    """The released code loads text weights non-strictly: missing ones stay random in silence."""
+    from safetensors.torch import load_file, save_file
+    from transformers import BertConfig, BertModel
+
+    from hrem_lib.encoders import make_bert
+
+    sizes = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=20)
+    BertModel(BertConfig(**sizes)).save_pretrained(tmp_path)
+    assert make_bert(str(tmp_path), 20).config.hidden_size == 8
+    with pytest.raises(UserError, match=r"20 word vectors, the tokenizer 21"):
+        make_bert(str(tmp_path), 21)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["encoder.layer.0.output.dense.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"lacks 1 weights, the first is encoder\.layer\.0\.output\.dense\.weight"):
+        make_bert(str(tmp_path), 20)
+    with pytest.raises(UserError, match="nowhere"):
+        make_bert(str(tmp_path / "nowhere"), 20)

@@ -1,0 +1,134 @@
+"""The rules of the house for notebooks (what a reader, nbval and a projector need)."""
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+sys.path.insert(0, str(NOTEBOOKS / "source"))
+LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
+ALL = LESSONS + SOLUTIONS
+every = pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code(book):
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def outputs(book):
+    return [output for cell in code(book) for output in cell.outputs]
+
+
+@every
+def test_run_in_order_from_a_fresh_kernel_with_outputs_kept(path):
+    book = read(path)
+    assert book.metadata.kernelspec.name == "python3"
+    assert [cell.execution_count for cell in code(book)] == list(range(1, len(code(book)) + 1))
+    assert all(output.output_type != "error" for output in outputs(book))
+
+
+@every
+def test_size(path):
+    book = read(path)
+    assert path.stat().st_size <= 500_000
+    assert len(code(book)) <= 60
+    for cell in code(book):
+        assert len(cell.source.splitlines()) <= 25, cell.source.splitlines()[0]
+
+
+@every
+def test_outputs_are_png_and_quiet(path):
+    for output in outputs(read(path)):
+        assert output.get("name") != "stderr", output.get("text")
+        assert "image/svg+xml" not in output.get("data", {})
+        text = output.get("text", "") + json.dumps(output.get("data", {}).get("text/plain", ""))
+        assert not re.search(r"0x[0-9a-f]{6,}|/home/|/root/|/tmp/|/work/|\d+(\.\d+)? ?(ms|s/it|it/s)\b", text), text
+        assert not re.search(r"\d\.\d{4,}", text), f"more than three decimals: {text}"
+
+
+@every
+def test_few_ignored_cells_and_each_asserts(path):
+    book = read(path)
+    ignored = [cell for cell in code(book) if "nbval-ignore-output" in cell.metadata.get("tags", [])]
+    assert len(ignored) <= max(1, 0.05 * len(code(book)))
+    assert all("assert" in cell.source for cell in ignored)
+    assert not any("NBVAL" in cell.source or "nbval-skip" in cell.metadata.get("tags", []) for cell in code(book))
+
+
+@every
+def test_set_up_is_short_and_needs_no_paths(path):
+    first = code(read(path))[0].source
+    assert len(first.splitlines()) <= 6 and "hrem_lib" in first
+    for cell in code(read(path)):
+        assert not re.search(r"pip install|!\w|%cd|sys\.path|os\.chdir", cell.source)
+
+
+@lesson
+def test_parts_of_a_lesson(path):
+    book = read(path)
+    text = "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    title = book.cells[0].source.splitlines()[0]
+    assert title.startswith("# ") and title.endswith("?")
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+    wanted = ["minutes", "You will be able to", "Predict first", "What you should see", "Break it", "Summary", "Next"]
+    assert not [part for part in wanted if part.lower() not in text.lower()]
+    assert re.search(r"\|\s*paper\s*\|\s*released code\s*\|\s*here\s*\|", text, re.IGNORECASE)
+    assert 3 <= len(set(re.findall(rf'check\("({path.name[:2]}[a-z])"', "".join(c.source for c in code(book))))) <= 6
+
+
+@lesson
+def test_pictures_have_captions_and_alt_text(path):
+    book = read(path)
+    pictures = [o for o in outputs(book) if "image/png" in o.get("data", {})]
+    assert len(pictures) >= 4
+    # plots.show(figure, alt) puts the alternative text into the output and a caption below the picture
+    for picture in pictures:
+        assert picture.metadata.get("image/png", {}).get("alt") or picture.data.get("text/plain", "").startswith("Figure: ")
+
+
+@lesson
+def test_solution_exists_and_is_linked(path):
+    assert (NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb") in SOLUTIONS
+    assert f"solutions/{path.stem}_solutions.ipynb" in path.read_text()
+
+
+@lesson
+def test_exercises_are_not_solved_in_the_lesson_and_right_in_the_solution(path):
+    def answers(book):
+        return re.findall(r"\d\d[a-z]: (right|not attempted)", "".join(o.get("text", "") for o in outputs(book)))
+
+    assert set(answers(read(path))) == {"not attempted"}
+    solved = answers(read(NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb"))
+    assert set(solved) == {"right"} and len(solved) == len(answers(read(path)))
+
+
+@lesson
+def test_lesson_and_solution_come_from_the_source(path):
+    pytest.importorskip("jupytext")
+    import build
+
+    source = NOTEBOOKS / "source" / f"{path.stem}.py"
+    ast.parse(source.read_text())
+    made = build.make(source)
+    stored = read(path), read(NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb")
+    for new, old in zip(made, stored, strict=True):
+        assert [cell.source for cell in new.cells] == [cell.source for cell in old.cells]
+
+
+def test_all_nine_lessons():
+    names = (
+        "00_task_and_metric 01_feature_extraction 02_fragment_relations 03_association_graph 04_relation_interaction "
+        "05_sampling_and_losses 06_training 07_inference_and_embedding_space 08_reproducing_the_paper"
+    )
+    assert [path.stem for path in LESSONS] == names.split()

@@ -1,0 +1,63 @@
+"""The README is executed: its commands run, its links lead somewhere, its tables come from result files."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hrem_lib import config as configs
+from hrem_lib.cli import main, parser
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands(language):
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_quick_start_commands_are_make_targets():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    quick = [c.split("#")[0].split() for c in commands("bash") if c.startswith("make")]
+    assert [c[1] for c in quick] == ["run", "test"]
+    assert all(c[1] in targets for c in quick) and "lab" in targets
+
+
+def test_hrem_commands_of_the_readme_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [c.split("#")[0].split() for c in commands("bash") if c.startswith("hrem ")]
+    assert len(lines) >= 3
+    for line in lines:
+        assert main(line[1:]) == 0, line
+
+
+def test_every_command_is_documented():
+    shown = {c.split()[1] for c in commands("") if c.startswith("hrem ")}
+    known = set(parser()._subparsers._group_actions[0].choices)
+    assert known <= shown
+
+
+@pytest.mark.parametrize("line", [c for c in commands("") if c.startswith("hrem train ") and "PRESET" not in c])
+def test_recipes_hold_known_settings(line):
+    words = line.split()
+    settings = {w.removeprefix("--"): v for w, v in zip(words, words[1:], strict=False) if w.startswith("--") and "." in w}
+    assert configs.preset(words[2]).override(settings)
+
+
+def test_links_lead_somewhere():
+    for text in (README, (ROOT / "data_samples" / "README.md").read_text(encoding="utf-8")):
+        for target in re.findall(r"\]\(((?!http)[^)#]+)\)", text):
+            assert (ROOT / target).exists(), target
+
+
+def test_repository_names_no_machine_and_no_large_file():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        assert path.stat().st_size < 5_000_000, name
+        if path.suffix in (".py", ".md", ".toml", ".yml", ".cfg", ".ipynb") and "fixtures" not in name:
+            assert not re.search("/(work|root)" + "/[a-z]", path.read_text(encoding="utf-8")), name

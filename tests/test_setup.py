@@ -1,0 +1,72 @@
+"""One list of dependencies, explained, and the same for pip, conda and Binder."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+PROJECT = tomllib.loads(PYPROJECT)["project"]
+
+
+def test_the_packages_of_the_course_are_core_dependencies():
+    names = {re.match(r"[\w-]+", line)[0] for line in PROJECT["dependencies"]}
+    assert {"torch", "transformers", "jupyterlab", "matplotlib", "seaborn", "umap-learn", "numpy", "nbval"} <= names
+
+
+def test_every_dependency_has_two_bounds_and_a_reason():
+    for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]:
+        assert ">=" in line and "<" in line, line
+        (written,) = [text for text in PYPROJECT.splitlines() if text.strip().startswith(f'"{line}"')]
+        if not line.startswith(("numpy",)):
+            assert "#" in written, line
+
+
+def test_conda_brings_python_and_pip_the_rest():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, lines = environment["dependencies"]
+    version = re.fullmatch(r"python=(3\.\d+)", python)[1]  # Binder reads no other form
+    assert float(version.split(".")[1]) >= float(PROJECT["requires-python"].split(".")[1])
+    assert pip == "pip" and lines == {"pip": ["-e .[test]"]}
+
+
+def test_ci_runs_the_readmes_test_command():
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_core_stays_readable():
+    """The core is read in an afternoon: count code lines, without docstrings, comments and blank lines."""
+    import ast
+
+    core = "config text data attention pooling encoders graph interaction losses sampling model".split()
+    total = 0
+    for name in core:
+        source = (ROOT / "hrem_lib" / f"{name}.py").read_text(encoding="utf-8")
+        tree = ast.parse(source)
+        lines = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+                lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        docs = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                docs.update(range(node.lineno, node.end_lineno + 1))
+        written = source.splitlines()
+        total += sum(1 for n in lines - docs if written[n - 1].strip() and not written[n - 1].strip().startswith("#"))
+    assert total < 1500, total
+
+
+def test_importing_the_library_is_cheap():
+    """BERT, UMAP and seaborn take seconds to import: only where needed."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, hrem_lib.model, hrem_lib.training, hrem_lib.evaluation, hrem_lib.cli;"
+        "bad = [m for m in ('umap', 'seaborn', 'sklearn', 'transformers.models.bert.modeling_bert') if m in sys.modules];"
+        "sys.exit(','.join(bad))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
