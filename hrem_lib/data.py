@@ -33,9 +33,7 @@ def sample_dir() -> Path:
     for place in places:
         if place.is_dir():
             return place
-    raise UserError(
-        f"sample data: not found, looked for {places[0]} and {places[1]} (`hrem samples` makes them)"
-    )
+    raise UserError(f"sample data: not found, looked for {places[0]} and {places[1]} (`hrem samples` makes them)")
 
 
 def sample_run() -> Path:
@@ -86,9 +84,7 @@ def _read_array(path: Path) -> np.memmap:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header makes numpy raise many kinds
-        raise UserError(
-            f"{path}: not readable as a .npy array ({' '.join(str(error).split())[:200]})"
-        ) from None
+        raise UserError(f"{path}: not readable as a .npy array ({' '.join(str(error).split())[:200]})") from None
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path}: got an archive of arrays (.npz), wanted one array (.npy)")
     return array
@@ -100,9 +96,7 @@ def _read_features(path: Path) -> np.memmap:
     if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4):
         raise UserError(f"{path}: got values of type {array.dtype}, wanted float32 or float16")
     if array.ndim not in (2, 3) or 0 in array.shape:
-        raise UserError(
-            f"{path}: got shape {array.shape}, wanted (pictures, regions, width) or (pictures, width)"
-        )
+        raise UserError(f"{path}: got shape {array.shape}, wanted (pictures, regions, width) or (pictures, width)")
     return array if array.ndim == 3 else array[:, None]
 
 
@@ -115,9 +109,7 @@ def _read_lines(path: Path) -> list[str]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path} line {line}: got bytes that are not UTF-8, wanted a text file in UTF-8"
-        ) from None
+        raise UserError(f"{path} line {line}: got bytes that are not UTF-8, wanted a text file in UTF-8") from None
     if "\0" in text:
         raise UserError(
             f"{path} line {text[: text.index(chr(0))].count(chr(10)) + 1}: got a zero byte, wanted UTF-8 text"
@@ -153,14 +145,11 @@ def _check_features(path: Path, rows: np.ndarray, features: np.ndarray, mask: np
             region, column = bad[0]
             value = features[place, region, column]
             raise UserError(
-                f"{path} row {rows[place]}: got {value} at region {region}, column {column}, "
-                "wanted finite numbers"
+                f"{path} row {rows[place]}: got {value} at region {region}, column {column}, wanted finite numbers"
             )
     empty = np.flatnonzero(~mask.any(axis=1))
     if len(empty):
-        raise UserError(
-            f"{path} row {rows[empty[0]]}: got only zeros, wanted at least one region that is not zero"
-        )
+        raise UserError(f"{path} row {rows[empty[0]]}: got only zeros, wanted at least one region that is not zero")
 
 
 def _chunks(array: np.ndarray) -> Iterator[slice]:
@@ -240,10 +229,7 @@ def _rows_repeat(path: Path, features: np.ndarray, group: int) -> bool:
     Looks at up to PROBED_GROUPS groups, evenly spaced.
     """
     whole = len(features) // group
-    starts = (
-        np.unique(np.linspace(0, max(whole - 1, 0), min(PROBED_GROUPS, max(whole, 1))).astype(np.int64))
-        * group
-    )
+    starts = np.unique(np.linspace(0, max(whole - 1, 0), min(PROBED_GROUPS, max(whole, 1))).astype(np.int64)) * group
     seen: dict[bool, int] = {}
     for start in starts.tolist():
         rows = features[start : start + group]
@@ -262,8 +248,7 @@ def _rows_repeat(path: Path, features: np.ndarray, group: int) -> bool:
         )
     if True in seen and len(features) % group:
         raise UserError(
-            f"{path}: got {len(features)} rows of pictures repeated {group} times, "
-            f"wanted a multiple of {group}"
+            f"{path}: got {len(features)} rows of pictures repeated {group} times, wanted a multiple of {group}"
         )
     return True in seen
 
@@ -276,15 +261,12 @@ def _read_boxes(path: Path, n_images: int, n_regions: int) -> np.memmap | None:
         raise UserError(f"{path}: got values of type {boxes.dtype}, wanted float32")
     if boxes.shape != (n_images, n_regions, 4):
         raise UserError(
-            f"{path}: got shape {boxes.shape}, wanted {(n_images, n_regions, 4)} "
-            "(pictures, regions, x0 y0 x1 y1)"
+            f"{path}: got shape {boxes.shape}, wanted {(n_images, n_regions, 4)} (pictures, regions, x0 y0 x1 y1)"
         )
     for part in _chunks(boxes):
         block = boxes[part]
         # written so that NaN fails too
-        bad = np.argwhere(
-            ~((block[..., 2:] >= block[..., :2]).all(axis=-1) & np.isfinite(block).all(axis=-1))
-        )
+        bad = np.argwhere(~((block[..., 2:] >= block[..., :2]).all(axis=-1) & np.isfinite(block).all(axis=-1)))
         if len(bad):
             row, region = bad[0]
             got = " ".join(f"{value:g}" for value in block[row, region])
@@ -327,9 +309,7 @@ def open_split(folder: str | Path, name: str, captions_per_image: int = 5) -> Sp
     if not images.is_file() or not texts.is_file():
         has = sorted(p.name[: -len("_ims.npy")] for p in folder.glob("*_ims.npy"))
         lacking = images if not images.is_file() else texts
-        raise UserError(
-            f"{lacking}: not found (splits with features in this folder: {', '.join(has) or 'none'})"
-        )
+        raise UserError(f"{lacking}: not found (splits with features in this folder: {', '.join(has) or 'none'})")
     features, captions = _read_features(images), _read_lines(texts)
     rows, count, group = len(features), len(captions), captions_per_image
     if rows * group == count:
@@ -395,9 +375,7 @@ class Batch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch on another device."""
         tensors = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Batch(
-            **{name: tensor.to(device, non_blocking=non_blocking) for name, tensor in tensors.items()}
-        )
+        return Batch(**{name: tensor.to(device, non_blocking=non_blocking) for name, tensor in tensors.items()})
 
 
 class BatchPlan(NamedTuple):
@@ -445,9 +423,7 @@ class PairDataset:
             region_mask = torch.from_numpy(drop_regions(region_mask.numpy(), rng, self.region_drop))
         ids, word_index, word_mask = self.tokens.gather(captions)
         if self.text is not None:
-            ids, word_index, word_mask = augment_words(
-                ids, word_index, word_mask, rng, self.word_drop, *self.text
-            )
+            ids, word_index, word_mask = augment_words(ids, word_index, word_mask, rng, self.word_drop, *self.text)
         pair = (
             torch.from_numpy(ids),
             torch.from_numpy(word_mask),

@@ -65,7 +65,9 @@ def _folder(folder: Path) -> list[str]:
         extras = f"{'with' if split.boxes is not None else 'no'} boxes, {'with' if split.ids else 'no'} file names"
         wanted = expected.get(name, split.n_images)
         state = "[OK]" if split.n_images == wanted else "[FAIL]"
-        lines.append(f"{state} {folder.name}/{name}: {size}, {extras}" + ("" if state == "[OK]" else f", wanted {wanted} images"))
+        lines.append(
+            f"{state} {folder.name}/{name}: {size}, {extras}" + ("" if state == "[OK]" else f", wanted {wanted} images")
+        )
     try:
         data.check_same_width(splits)
     except UserError as error:

@@ -63,9 +63,7 @@ class RegionProjection(nn.Module):
         self.mlp = None
         if kind == "mlp":
             half = dim // 2
-            self.mlp = nn.Sequential(
-                nn.Linear(region_dim, half), nn.BatchNorm1d(half), nn.ReLU(), nn.Linear(half, dim)
-            )
+            self.mlp = nn.Sequential(nn.Linear(region_dim, half), nn.BatchNorm1d(half), nn.ReLU(), nn.Linear(half, dim))
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

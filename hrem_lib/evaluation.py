@@ -231,9 +231,7 @@ def mean_metrics(parts: Sequence[dict]) -> dict:
     return result
 
 
-def fold_metrics(
-    image_emb: Matrix, text_emb: Matrix, image_of_caption: Matrix, folds: int, block: int = 512
-) -> dict:
+def fold_metrics(image_emb: Matrix, text_emb: Matrix, image_of_caption: Matrix, folds: int, block: int = 512) -> dict:
     """The mean over consecutive folds of equally many images, e.g. COCO 1K = 5 folds of `testall` (Sec 4).
 
     Raises:

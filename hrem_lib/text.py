@@ -63,9 +63,7 @@ class Tokens:
         return ids, np.where(mask, self.word_index[places], -1).astype(np.int64), mask
 
 
-def _pack(
-    captions: Iterable[Sequence[Sequence[int]]], start: int, end: int, limit: int | None = None
-) -> Tokens:
+def _pack(captions: Iterable[Sequence[Sequence[int]]], start: int, end: int, limit: int | None = None) -> Tokens:
     """Tokens from captions given as words, each a sequence of piece ids; start and end go around every caption."""
     ids, word_index, offsets = [], [], [0]
     for words in captions:
@@ -193,18 +191,14 @@ def glove_matrix(path: str | Path, vocabulary: Vocabulary, dim: int, seed: int) 
             # from the right: a few GloVe words hold spaces; the first line shows the file's true width
             parts = line.split() if number == 1 else line.rsplit(" ", dim)
             if len(parts) != dim + 1:
-                raise UserError(
-                    f"{path} line {number}: got {len(parts) - 1} numbers, wanted {dim} (model.word_dim)"
-                )
+                raise UserError(f"{path} line {number}: got {len(parts) - 1} numbers, wanted {dim} (model.word_dim)")
             row = wanted.pop(parts[0], None)  # the first of equal words counts
             if row is None:
                 continue
             try:
                 matrix[row] = np.array(parts[1:], dtype=np.float32)
             except ValueError:
-                raise UserError(
-                    f"{path} line {number}: got a word that is no number, wanted {dim} numbers"
-                ) from None
+                raise UserError(f"{path} line {number}: got a word that is no number, wanted {dim} numbers") from None
             if not np.isfinite(matrix[row]).all():
                 raise UserError(f"{path} line {number}: got NaN or infinity, wanted {dim} finite numbers")
             found += 1
@@ -243,38 +237,26 @@ class WordPiece:
         folder = Path(source).expanduser()
         files = [name for name in ("vocab.txt", "tokenizer.json") if (folder / name).is_file()]
         if folder.is_dir() and not files:
-            raise UserError(
-                f"{folder}: got neither vocab.txt nor tokenizer.json, wanted one of them (model.bert)"
-            )
+            raise UserError(f"{folder}: got neither vocab.txt nor tokenizer.json, wanted one of them (model.bert)")
         if not files and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)):
-            raise UserError(
-                f"{source}: not a folder, wanted a BERT folder with vocab.txt or a hub name (model.bert)"
-            )
+            raise UserError(f"{source}: not a folder, wanted a BERT folder with vocab.txt or a hub name (model.bert)")
         try:
             # a folder, never the keyword vocab_file: that one yields five tokens and no error
             tokenizer = BertTokenizerFast.from_pretrained(
                 str(folder if files else source), local_files_only=bool(files)
             )
         except Exception as error:  # the hub's client raises many kinds
-            where = (
-                f"{', '.join(files)} not readable"
-                if files
-                else "not a folder here and not to be had from the hub"
-            )
+            where = f"{', '.join(files)} not readable" if files else "not a folder here and not to be had from the hub"
             raise UserError(f"{source}: {where}, wanted a BERT folder with vocab.txt (model.bert)") from error
         backend = tokenizer.backend_tokenizer
         vocabulary = backend.get_vocab(with_added_tokens=False)
         missing = [piece for piece in SPECIAL_PIECES if piece not in vocabulary]
         if missing or type(backend.model).__name__ != "WordPiece":
-            raise UserError(
-                f"{source}: got a vocabulary without {', '.join(missing) or 'word pieces'}, wanted BERT's"
-            )
+            raise UserError(f"{source}: got a vocabulary without {', '.join(missing) or 'word pieces'}, wanted BERT's")
         if "vocab.txt" in files:
             lines = (folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").count("\n") + 1
             if len(vocabulary) != lines:
-                raise UserError(
-                    f"{folder}/vocab.txt: got {len(vocabulary)} pieces, wanted {lines}, one a line"
-                )
+                raise UserError(f"{folder}/vocab.txt: got {len(vocabulary)} pieces, wanted {lines}, one a line")
         self.limit = min(limit, tokenizer.model_max_length, _positions(folder))
         if self.limit < 3:
             raise UserError(f"{source}: got a limit of {self.limit} pieces, wanted at least 3")
@@ -286,9 +268,7 @@ class WordPiece:
         self.special_ids = tuple(sorted(vocabulary[piece] for piece in SPECIAL_PIECES))
         # the longest run of ids without specials and unused places
         barred = [
-            i
-            for i, piece in enumerate(self.pieces)
-            if piece in SPECIAL_PIECES or re.fullmatch(r"\[unused\d+\]", piece)
+            i for i, piece in enumerate(self.pieces) if piece in SPECIAL_PIECES or re.fullmatch(r"\[unused\d+\]", piece)
         ]
         edges = [-1, *barred, self.size]
         runs = [(low + 1, high) for low, high in itertools.pairwise(edges)]
@@ -364,9 +344,7 @@ def load_text(folder: str | Path) -> Vocabulary | WordPiece:
     if (Path(folder) / VOCABULARY_FILE).is_file():
         return Vocabulary.load(folder)
     if not any((Path(folder) / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
-        raise UserError(
-            f"{folder}: got no {VOCABULARY_FILE}, tokenizer.json or vocab.txt, wanted one of them"
-        )
+        raise UserError(f"{folder}: got no {VOCABULARY_FILE}, tokenizer.json or vocab.txt, wanted one of them")
     return WordPiece.load(folder)
 
 

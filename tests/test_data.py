@@ -524,7 +524,7 @@ def test_region_drop_statistics():
     assert by_place.min() > 0.75 and by_place.max() < 0.85
 
 
-def test_one_region_always_stays():
+def test_trap_17_one_region_always_stays():
     mask = np.zeros((3000, 5), bool)
     mask[:, :1] = True
     mask[1000:, 1:3] = True

@@ -188,7 +188,7 @@ def test_trap_10_resume_is_exact(finished, folder, tmp_path, monkeypatch):
     assert any(name.startswith("model.relation.interaction") for name in b)
 
 
-def test_trap_9_not_finite_stops_with_names_and_changes_no_weight(folder):
+def test_trap_09_not_finite_stops_with_names_and_changes_no_weight(folder):
     """The released code skips such a step in silence."""
     config = tiny.config(folder)
     model, train_set, _ = parts(config, folder)

@@ -170,14 +170,6 @@ def _e(similarity, owner, fits, strict=False) -> float:
     return 100 * float(np.mean(hit))
 
 
-def _e_own(similarity, owner, fits) -> float:
-    """The own picture must win, the twins are only taken out of the wrong ones."""
-    hit = []
-    for j, own in enumerate(owner):
-        hit.append(not (similarity[~fits[:, j], j] >= similarity[own, j]).any())
-    return 100 * float(np.mean(hit))
-
-
 def check_e(fn) -> str:
     """`recall_with_twins(similarity [n,m], fits [n,m]) -> R@1 of t2i in per cent`."""
     for seed in range(4):

@@ -1,6 +1,6 @@
 """Figures of the association graph and the relation interaction (Sec 3.3): notebooks 03 and 04.
 
-Everything drawn comes out of the forward pass (`Graph`, `Related`, attention weights); nothing is computed a second time.
+Everything drawn comes out of the forward pass (`Graph`, `Related`, attention weights), never a second computation.
 A matrix over a batch has 2B rows and columns, pictures first; its four blocks are set apart and carry their names.
 Row = who looks, column = who is looked at. No connection is hatched gray, never a color of the scale.
 """
@@ -23,7 +23,7 @@ from PIL import Image
 from hrem_lib import data
 from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT
 
-GAP = 1.3  # cells between the halves of a 2B x 2B matrix; the block names stand there
+WORD = "#8A5F00"  # the text side's orange, dark enough for letters
 EMPTY, HATCH = "#EDEDED", "#BDBDBD"
 BOX_COLORS = (ERROR, IMAGE, RELATION, EXTRA[0], "#000000", TEXT)
 BOX_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
@@ -42,8 +42,7 @@ def crops(picture: np.ndarray, boxes: np.ndarray, size: int = 56) -> list[np.nda
     """What stands in each box [n,4] of a picture, square and gray outside: thumbnails [size,size,3]."""
     out = []
     for box in boxes:
-        part = Image.fromarray(picture).crop(tuple(int(round(v)) for v in box))
-        part.thumbnail((size, size)) if max(part.size) > size else None
+        part = Image.fromarray(picture).crop(tuple(round(float(v)) for v in box))
         scale = size / max(part.size)
         part = part.resize((max(1, round(part.width * scale)), max(1, round(part.height * scale))))
         square = Image.new("RGB", (size, size), "#D9D9D9")
@@ -63,7 +62,7 @@ def batch_sheet(images: Sequence[np.ndarray], captions: Sequence[str], labels: S
             continue
         ax.imshow(images[n])
         head = f"{n + 1}" + (f"  {labels[n]}" if labels else "")
-        ax.set_title(head, color=IMAGE, weight="bold", loc="left")
+        ax.set_title(head, color=WORD, weight="bold", loc="left")
         ax.text(0, 1.0, "\n".join(textwrap.wrap(captions[n], 34)), transform=ax.transAxes, va="top", fontsize=9,
                 position=(0, -0.04))  # fmt: skip
     return figure
@@ -72,9 +71,14 @@ def batch_sheet(images: Sequence[np.ndarray], captions: Sequence[str], labels: S
 # ------------------------------------------------------------------------------------------- the four blocks
 
 
+def _gap(half: int) -> float:
+    """Cells between the halves of a 2B x 2B matrix; the block names stand there."""
+    return 0.1 + 0.16 * half
+
+
 def _at(n: int, half: int) -> float:
     """Where node n stands on an axis whose halves are set apart."""
-    return n if n < half else n + GAP
+    return n if n < half else n + _gap(half)
 
 
 def blocks(
@@ -124,8 +128,14 @@ def blocks(
                     ax.text(
                         x + j + 0.5, y + i + 0.5, f"{part[i, j]:.2f}", ha="center", va="center", fontsize=9, color=color
                     )
-    end = 2 * half + GAP - 0.5
-    ax.set(xlim=(-0.6, end + 0.1), ylim=(end + 0.1, -1.5 if names else -0.6), xticks=[], yticks=[], aspect="equal")
+    end = 2 * half + _gap(half) - 0.5
+    ax.set(
+        xlim=(-0.6, end + 0.1),
+        ylim=(end + 0.1, -0.5 - _gap(half) if names else -0.6),
+        xticks=[],
+        yticks=[],
+        aspect="equal",
+    )
     for side in ax.spines.values():
         side.set_visible(False)
     return image
@@ -141,8 +151,10 @@ def _nodes(
 ) -> None:
     """Thumbnails for the pictures and words for the captions along a `blocks` matrix."""
     half = len(images)
-    end = 2 * half + GAP - 0.5
+    end = 2 * half + _gap(half) - 0.5
     for n, picture in enumerate(images):
+        side = (picture.shape[1] - picture.shape[0]) // 2
+        picture = picture[:, side : side + picture.shape[0]]  # the middle square: larger people at the same height
         for wanted, at, align, shift in ((rows, (-0.6, n), (1, 0.5), (-2, 0)), (columns, (n, end), (0.5, 1), (0, -3))):
             if wanted:
                 ax.add_artist(
@@ -152,9 +164,9 @@ def _nodes(
     for n, label in enumerate(labels):
         at = _at(half + n, half)
         if rows:
-            ax.text(-0.7, at, label, ha="right", va="center", fontsize=9, color="#8A5F00")
+            ax.text(-0.7, at, label, ha="right", va="center", fontsize=9, color=WORD)
         if columns:
-            ax.text(at, end + 0.1, label, ha="center", va="top", fontsize=9, rotation=90, color="#8A5F00")
+            ax.text(at, end + 0.1, label, ha="center", va="top", fontsize=9, rotation=90, color=WORD)
 
 
 def relation_blocks(
@@ -174,7 +186,7 @@ def relation_blocks(
         titles: findings
     """
     connection = np.asarray(connection)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.6, 5.3), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 5.1), layout="constrained")
     blocks(left, np.where(connection, 1.0, np.nan), connection, (0, 1), ListedColormap(["#202020"]))
     image = blocks(right, relevance, connection)
     for ax, title, rows in ((left, titles[0], True), (right, titles[1], False)):
@@ -214,8 +226,8 @@ def four_nodes(
     figure.colorbar(image, ax=axes[2], fraction=0.045, pad=0.02)
     for ax, title in zip(axes[1:], ("A: each row keeps one in a block", "S: how relevant"), strict=True):
         for n, label in enumerate(("v1", "v2", "u1", "u2")):
-            ax.text(_at(n, 2), 4 + GAP - 0.35, label, ha="center", va="top", color=IMAGE if n < 2 else "#8A5F00")
-            ax.text(-0.6, _at(n, 2), label, ha="right", va="center", color=IMAGE if n < 2 else "#8A5F00")
+            ax.text(_at(n, 2), 3.55 + _gap(2), label, ha="center", va="top", color=IMAGE if n < 2 else WORD)
+            ax.text(-0.6, _at(n, 2), label, ha="right", va="center", color=IMAGE if n < 2 else WORD)
         ax.set_title(title)
     return figure
 
@@ -245,15 +257,15 @@ def region_word_grid(
         shown: boxes drawn on the picture at most, those that are best for most words first
     """
     similarity = np.asarray(similarity)
-    regions = len(similarity)
-    figure = plt.figure(figsize=(10.4, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    figure = plt.figure(figsize=(10, 4.9), layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.35), height_ratios=(2.3, 1))
+    left, below, right = (figure.add_subplot(part) for part in (grid[0, 0], grid[1, 0], grid[:, 1]))
     best_region, best_word = similarity.argmax(0), similarity.argmax(1)
     used = sorted(set(best_region.tolist()), key=lambda r: -(best_region == r).sum())[:shown]
     left.imshow(picture)
     left.axis("off")
+    below.axis("off")
     left.set_title("Regions that are the best one of some word")
-    lines = []
     for n, r in enumerate(used):
         x0, y0, x1, y1 = boxes[r]
         color, style = BOX_COLORS[n % 6], BOX_LINES[n % 6]
@@ -264,20 +276,17 @@ def region_word_grid(
         )
         left.text(x0 + 3, y0 + 3, r, fontsize=9, weight="bold", color="white", va="top",
                   bbox=dict(facecolor=color, edgecolor="none", pad=1.5))  # fmt: skip
-        lines.append((color, f"{r}: " + " ".join(words[w] for w in np.flatnonzero(best_region == r))))
-    for n, (color, line) in enumerate(lines):
-        left.text(
-            0, -0.06 - 0.085 * n, line, transform=left.transAxes, color=color, fontsize=10, weight="bold", va="top"
-        )
+        line = f"{r}: " + " ".join(words[w] for w in np.flatnonzero(best_region == r))
+        below.text(0, 1 - n / shown, line, transform=below.transAxes, color=color, weight="bold", va="top")
     image = right.imshow(similarity, aspect="auto", cmap="cividis")
     for i, picture_ in enumerate(crops(picture, boxes)):
         right.add_artist(
-            AnnotationBbox(OffsetImage(picture_, zoom=0.45), (-0.5, i), xybox=(-20, 0), boxcoords="offset points",
+            AnnotationBbox(OffsetImage(picture_, zoom=0.5), (-0.5, i), xybox=(-20, 0), boxcoords="offset points",
                            box_alignment=(1, 0.5), frameon=False, pad=0, annotation_clip=False)
         )  # fmt: skip
         right.text(-0.75, i, str(i), ha="right", va="center", fontsize=9)
     middle = (image.norm.vmin + image.norm.vmax) / 2
-    for i in range(regions):
+    for i in range(len(similarity)):
         j = best_word[i]
         right.plot(j, i, "o", markersize=6, color="white" if similarity[i, j] < middle else "black")
     for j in range(len(words)):
@@ -325,7 +334,7 @@ def top_matches(curves: dict[str, np.ndarray], counts: dict[str, np.ndarray], ti
 
 def share_sweep(connections: dict[float, np.ndarray], titles: Sequence[str] | None = None) -> Figure:
     """The connection for several shares: {share: A [2B,2B]}."""
-    figure, axes = plt.subplots(1, len(connections), figsize=(10, 3.1), layout="constrained")
+    figure, axes = plt.subplots(1, len(connections), figsize=(10, 2.95), layout="constrained")
     for n, (ax, (share, found)) in enumerate(zip(axes, connections.items(), strict=True)):
         found = np.asarray(found)
         blocks(ax, np.where(found, 1.0, np.nan), found, (0, 1), ListedColormap(["#202020"]))
@@ -333,39 +342,27 @@ def share_sweep(connections: dict[float, np.ndarray], titles: Sequence[str] | No
     return figure
 
 
-def agreement(
-    shares: Sequence[float],
-    recall: dict[str, Sequence[float]],
-    precision: dict[str, Sequence[float]],
-    base_rate: float,
-    titles: tuple[str, str],
-    default: float = 0.5,
-) -> Figure:
-    """How well the connection finds the related nodes of the known scenes, block by block, against chance.
+def agreement(shares: Sequence[float], panels: dict[str, dict[str, Sequence[float]]], default: float = 0.5) -> Figure:
+    """How many related nodes of the known scenes are connected, block by block, against chance.
 
     Args:
         shares: values of rho
-        recall, precision: block name -> one value a share
-        base_rate: share of related nodes among all
-        titles: findings of the two panels
+        panels: title (a finding) -> {block name: recall, one value a share}
         default: the share of the paper
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    looks = {"i2i": (IMAGE, "o", "-"), "i2t": (IMAGE, "^", "--"), "t2i": (TEXT, "v", "--"), "t2t": (TEXT, "s", "-")}
-    for ax, values, title in zip(axes, (recall, precision), titles, strict=True):
+    figure, axes = plt.subplots(1, len(panels), figsize=(10, 3.7), layout="constrained", sharey=True)
+    looks = {"i2i": (IMAGE, "o", "-"), "i2t": (ERROR, "^", "--"), "t2i": (EXTRA[0], "v", "--"), "t2t": (TEXT, "s", "-")}
+    for ax, (title, values) in zip(axes, panels.items(), strict=True):
         for name, line in values.items():
             color, marker, style = looks[name]
-            ax.plot(shares, line, color=color, marker=marker, linestyle=style, markersize=5, label=name)
+            ax.plot(shares, line, color=color, marker=marker, linestyle=style, label=name)
+        ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
+        ax.text(0.86, 0.8, "chance", fontsize=9, rotation=35, ha="center", va="center")
         ax.axvline(default, color=GREY, linewidth=1, linestyle=":")
-        ax.set(xlabel="neighbor share ρ", ylim=(0, 1.03), title=title)
-    axes[0].plot(shares, shares, color="black", linestyle="--", linewidth=1)
-    axes[0].text(0.78, 0.70, "chance", fontsize=9)
-    axes[1].axhline(base_rate, color="black", linestyle="--", linewidth=1)
-    axes[1].text(shares[-1], base_rate + 0.02, "chance", fontsize=9, ha="right")
+        ax.text(default, 0.03, " ρ of the paper", fontsize=9, color="#505050")
+        ax.set(xlabel="neighbor share ρ", xlim=(0, 1.02), ylim=(0, 1.03), title=title)
     axes[0].set_ylabel("related nodes that are connected")
-    axes[1].set_ylabel("connected nodes that are related")
-    axes[1].text(default, 0.97, " paper", fontsize=9, color=GREY, va="top")
-    axes[1].legend(fontsize=9, loc="upper right")
+    axes[0].legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.12))
     return figure
 
 
@@ -573,7 +570,7 @@ def arrows(
         ax.text(0, 0, "\n".join(textwrap.wrap(captions[node - b], 18)), ha="center", va="center", fontsize=9,
                 bbox=dict(facecolor="white", edgecolor=TEXT, linewidth=2), zorder=5)  # fmt: skip
     ax.text(-3.65, b / 2 + 0.3, "pictures", ha="center", va="top", color=IMAGE, weight="bold")
-    ax.text(2.3, b / 2 + 0.3, "captions", va="top", color="#8A5F00", weight="bold")
+    ax.text(2.3, b / 2 + 0.3, "captions", va="top", color=WORD, weight="bold")
     ax.set_title(title)
     return figure
 

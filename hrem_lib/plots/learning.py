@@ -52,7 +52,7 @@ def hand_example(image_emb: np.ndarray, text_emb: np.ndarray, similarity: np.nda
     heat_map(right, gradient, rows=names[0], columns=names[1], signed=True)
     for i, j in np.ndindex(*gradient.shape):
         strong = abs(gradient[i, j]) == np.abs(gradient).max()
-        right.text(j, i, f"{gradient[i, j]:+g}", ha="center", va="center", color="white" if strong else "black")
+        right.text(j, i, f"{gradient[i, j]:+g}" if gradient[i, j] else "0", ha="center", va="center", color="white" if strong else "black")
     left.set_title("Cosine of picture and caption")
     right.set_title("Loss by cosine: −1 pull, +1 push")
     return figure

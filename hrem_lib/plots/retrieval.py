@@ -66,7 +66,7 @@ def gallery(pictures: Sequence[np.ndarray], captions: Sequence[str], columns: in
     """Pictures in a grid, each with its number above and a text below."""
     rows = -(-len(pictures) // columns)
     texts = [textwrap.fill(caption, wrap) for caption in captions]
-    height = 12 / columns * 0.72 + 0.4 + 0.17 * max(text.count("\n") + 1 for text in texts)  # picture, number, lines
+    height = 10 / columns * 0.72 + 0.4 + 0.17 * max(text.count("\n") + 1 for text in texts)  # picture, number, lines
     figure, axes = plt.subplots(rows, columns, figsize=(10, height * rows), squeeze=False)
     for ax in axes.flat[len(pictures) :]:
         ax.axis("off")
@@ -261,8 +261,10 @@ def fold_bars(ax: Axes, full: Mapping[str, float], folds: Sequence[Mapping[str, 
     at = np.arange(len(keys))
     mean = [np.mean([fold[key] for fold in folds]) for key in keys]
     for shift, values, color, hatch, name in ((-0.2, [full[k] for k in keys], GREY, "", names[0]), (0.2, mean, TEXT, "//", names[1])):
-        bars = ax.bar(at + shift, values, 0.38, color=color, hatch=hatch, edgecolor="white", label=name)
-        ax.bar_label(bars, [f"{v:.1f}" for v in values], fontsize=10, padding=6)
+        ax.bar(at + shift, values, 0.38, color=color, hatch=hatch, edgecolor="white", label=name)
+        for x, key, value in zip(at + shift, keys, values, strict=True):
+            top = value if shift < 0 else max(fold[key] for fold in folds)
+            ax.text(x, top + 3, f"{value:.1f}", ha="center")
     for fold in folds:
         ax.plot(at + 0.2, [fold[key] for key in keys], "o", color="black", markersize=4)
     ax.set_xticks(at, keys)

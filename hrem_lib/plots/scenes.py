@@ -5,6 +5,7 @@ Attention is drawn from the weights that the forward pass handed out. Shapes: R 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -264,7 +265,8 @@ def left_out(
                 ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=ERROR, linewidth=1.2,
                                        linestyle="--", hatch="///"))  # fmt: skip
         ax.set_title(f"{int(np.sum(stay))} of {len(stay)} regions stay", fontsize=10)
-        ax.text(0.5, -0.04, caption, transform=ax.transAxes, ha="center", va="top", fontsize=9, color=INK)
+        ax.text(0.5, -0.04, textwrap.fill(caption, 42), transform=ax.transAxes, ha="center", va="top", fontsize=9,
+                color=INK)  # fmt: skip
     figure.suptitle(title, x=0.005, ha="left", fontsize=11)
     return figure
 

@@ -301,7 +301,7 @@ plots.show(
 # %%
 assert abs(found["i2t"]["R@1"] - 65) < 0.5 and abs(found["t2i"]["R@1"] - 53.2) < 0.5
 lost = int(t2i_ranks.argmax())
-print(f"rank {t2i_ranks[lost]} of 199: {split.captions[lost]!r} names {len(facts_of_caption(split.captions[lost]))} facts")
+print(f"rank {t2i_ranks[lost]} of 199: “{split.captions[lost]}” names {len(facts_of_caption(split.captions[lost]))} facts")
 
 # %% [markdown]
 # ## 4. Equal scores need a rule
@@ -475,7 +475,7 @@ assert abs(high - low - 8) < 2 and 5.5 < (interval["i2t"]["R@1"][1] - interval["
 # | COCO 1K | mean over five folds of 1,000 | the same, of `testall` | the same (`data.folds = 5`) |
 # | a picture in evaluation | encoded once | encoded once for each of its captions | encoded once |
 # | which epoch is kept | not stated | the best on the test split | the best on dev; test is read once |
-# | interval | none | none | bootstrap over images (`--json` and notebook 08) |
+# | interval | none | none | bootstrap over images |
 
 # %% [markdown]
 # ## Break it

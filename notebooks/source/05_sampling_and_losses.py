@@ -215,11 +215,11 @@ laws = {
 counts = {name: F.one_hot(torch.multinomial(law, 2000, replacement=True), 12).sum(1) for name, law in laws.items()}
 found = {name: effective_number(law).mean().item() for name, law in laws.items()}
 for name, number in found.items():
-    print(f"{name:<13} effective number of the 11 wrong captions: {number:.0f}")
+    print(f"{name:<13} effective number of the 11 wrong captions: {number:.1f}")
 
 # %%
 actions = [truth[i]["action"].replace("_", " ") for i in range(12)]
-panels = {f"{name}: {found[name]:.0f} of 11": count.numpy() for name, count in counts.items()}
+panels = {f"{name}: {found[name]:.1f} of 11": count.numpy() for name, count in counts.items()}
 plots.show(learning.who_was_drawn(panels, own.numpy(), learning.open_pictures(split, range(12)), actions),
            "Who was drawn. Row = picture, column = caption (named by its action), hatched = the right caption. The same law is close to the rule at the left "
            "for n = 64 and to the rule at the right for n = 512.",
@@ -243,7 +243,7 @@ assert all((count.diagonal() == 0).all() for count in counts.values()) and count
 # what the law of the *true* dimension draws from them.
 
 # %%
-draw = torch.Generator().manual_seed(0)
+draw = torch.Generator().manual_seed(2)
 grid = np.linspace(0.01, 1.99, 400)
 random, drawn, density = {}, {}, {}
 for n in (2, 8, 64, 512):
@@ -255,13 +255,14 @@ for n in (2, 8, 64, 512):
     log_q = (n - 2) * np.log(grid) + (n - 3) / 2 * np.log(1 - grid**2 / 4)
     q = np.exp(log_q - log_q.max())
     density[n] = q / (q.sum() * (grid[1] - grid[0]))
-    print(f"n = {n:>3}: random {random[n].mean():.1f} ± {random[n].std():.2f}   drawn {drawn[n].mean():.1f} ± {drawn[n].std():.1f}")
+    print(f"n = {n:>3}: random {random[n].mean():.2f} ± {random[n].std():.2f}   drawn {drawn[n].mean():.2f} ± {drawn[n].std():.2f}")
 
 # %%
 plots.show(learning.sphere_distances({n: d.numpy() for n, d in random.items()}, {n: d.numpy() for n, d in drawn.items()},
                                      density, grid, (0.5, 1.7)),
            "Above: distances from an anchor to random points, with the density q. Below: what 1/q draws: flat wherever there are points, in 8 dimensions between "
-           "the dashed limits 0.5 and 1.7, in 512 between 1.3 and 1.5. Rare distances are drawn as often as common ones, at both ends.",
+           "the dashed limits 0.5 and 1.7, in 512 between 1.3 and 1.5. Rare distances are drawn as often as common ones, at both ends. (Points nearer than 0.5 "
+           "count as 0.5, hence the small pile at the left.)",
            "Histograms for dimensions 2, 8, 64, 512: the random ones narrow toward 1.41; the drawn ones are flat over the range in which there are points.")
 
 # %% [markdown]
@@ -377,33 +378,35 @@ plots.show(learning.batch_pictures(mates, title="Batch mates from one cluster ar
 # %% [markdown]
 # How hard is a batch of 128? For each picture we look at its 127 wrong captions.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def hardness(batch):
     """Mean cosine of the nearest wrong caption; wrong captions within the margin of the right one; mates of the same action."""
     s, off = (v[batch] @ u[batch].T).numpy(), ~np.eye(len(batch), dtype=bool)
     close = (s > s.diagonal()[:, None] - 0.2) & off
-    action = np.array([actions_of[i] for i in batch])
-    same = (action[:, None] == action[None]) & off
+    same = (actions_of[batch][:, None] == actions_of[batch][None]) & off
     return np.where(off, s, -1).max(1).mean(), close.sum(1).mean(), same.sum(1).mean()
 
 
-actions_of = [scene["action"] for scene in scenes.read_scenes(data.sample_dir() / "train_scenes.jsonl")]
+actions_of = np.array([scene["action"] for scene in scenes.read_scenes(data.sample_dir() / "train_scenes.jsonl")])
 plans = {"random": sampling.random_batches(1000, 128, 0, 1)}
 for p, k in ((16, 8), (8, 16), (4, 32)):
     parts = sampling.cluster_images(v.numpy(), clusters=31, seed=0, smallest=k)
     plans[f"{p} x {k}"] = sampling.neighbor_batches(parts, one_each, 7, p, k, 0, 1)
 table = {name: np.mean([hardness(batch) for batch in batches], 0) for name, batches in plans.items()}
 for name, (nearest, close, same) in table.items():
-    print(f"{name:<7} nearest wrong caption {nearest:.2f}   wrong within the margin {close:4.1f}   same action {same:4.1f}")
+    print(f"{name:<7} nearest wrong caption {nearest:.2f}   wrong within the margin {close:3.0f}   same action {same:.1f}")
+assert table["random"][1] < table["4 x 32"][1] and table["random"][2] < table["16 x 8"][2] < table["4 x 32"][2]
 
 # %% [markdown]
-# **What you should see**: the smaller P, the harder the batch: more mates show the same action, and more wrong captions come within the margin. With our
-# P × K = 16 × 8 the change is mild, because a picture meets only 7 mates of its own cluster; 4 × 32 is far stronger.
+# (k-means may fall out slightly differently on another processor, so the numbers above are not compared when the notebooks are tested, only their order.)
 #
-# It is not free. An epoch of 39 random batches shows nearly all 5,000 captions once; neighbor batches draw one caption of each picture, with repeats.
+# **What you should see**: the smaller P, the harder the batch: more mates show the same action (3.1 in a random batch of this world, 1.5 to 3 times as many
+# for 4 × 32), and more wrong captions come within the margin. With our P × K = 16 × 8 the change is mild, because a picture meets only 7 mates of its own
+# cluster among 127.
+#
+# It is not free. An epoch of 39 random batches shows nearly all 5,000 captions once. A neighbor batch takes one caption of each picture, with repeats:
 
-# %%
-assert table["random"][1] < table["8 x 16"][1] and table["random"][2] < table["16 x 8"][2] < table["4 x 32"][2]
+# %% tags=["nbval-ignore-output"]
 seen = {
     "random": sampling.random_batches(train.n_captions, 128, 0, 1),
     "neighbor": sampling.neighbor_batches(labels, train.image_of_caption, 39, 16, 8, 0, 1),
@@ -411,7 +414,10 @@ seen = {
 for name, batches in seen.items():
     pictures = len(np.unique(train.image_of_caption[batches]))
     print(f"{name:<9} {len(np.unique(batches)):>5} of 5000 captions, {pictures} of 1000 pictures")
-assert len(np.unique(seen["random"])) == 4992 and len(np.unique(seen["neighbor"])) < 4000
+assert len(np.unique(seen["random"])) == 4992 and 2500 < len(np.unique(seen["neighbor"])) < 4000
+
+# %% [markdown]
+# **What you should see**: about two thirds of the captions (3,300 ± 300), but every picture.
 
 # %% [markdown]
 # ## Paper, code, here
