@@ -1,4 +1,4 @@
-"""The command line: `hrem train · evaluate · samples · doctor`. Thin: every command calls one function of the library."""
+"""The command line: `hrem train · evaluate · results · samples · doctor`. Thin: every command calls one function of the library."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ def _train(args: argparse.Namespace, extra: list[str]) -> None:
     changes = _settings(extra)
     if args.data:
         changes["data.folder"] = str(args.data)
-    config = configs.preset(args.preset).override(changes)
+    start = configs.preset(args.preset)
+    if args.resume and (args.resume / "config.json").is_file():
+        start = configs.load(args.resume / "config.json")
+        if start.preset != args.preset:
+            raise UserError(f"{args.resume}: got preset {args.preset}, wanted {start.preset}, with which the run was started")
+    config = start.override(changes)
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         out = Path("runs") / f"{args.preset}-{now}"
@@ -67,10 +72,16 @@ def _evaluate(args: argparse.Namespace, extra: list[str]) -> None:
     print(f"{split_name}: {result['images']} images, {result['captions']} captions")
     print(evaluation.table(result))
     if args.json:
-        from hrem_lib.checkpoints import write_json
-
-        write_json(args.json, {"runs": [str(r) for r in args.run], "split": split_name, **result})
+        checkpoints.write_json(args.json, {"runs": [str(r) for r in args.run], "split": split_name, **result})
         print(f"written to {args.json}")
+
+
+def _results(args: argparse.Namespace, extra: list[str]) -> None:
+    from hrem_lib import results
+
+    _settings(extra)
+    results.publish(args.run, args.folder, args.readme)
+    print(f"{len(args.run)} runs added to {args.folder}; tables of {args.readme} made anew")
 
 
 def _samples(args: argparse.Namespace, extra: list[str]) -> None:
@@ -117,6 +128,12 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--device", default="auto")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     evaluate.set_defaults(run_command=_evaluate)
+
+    results = commands.add_parser("results", help="add finished runs to results/ and make the README's tables from it")
+    results.add_argument("run", type=Path, nargs="*", help="run folder")
+    results.add_argument("--folder", type=Path, default=Path("results"))
+    results.add_argument("--readme", type=Path, default=Path("README.md"))
+    results.set_defaults(run_command=_results)
 
     samples = commands.add_parser("samples", help="draw the sample world again from its seed")
     samples.add_argument("--out", type=Path, required=True, help="folder to write")

@@ -19,10 +19,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from hrem_lib import checkpoints, data, evaluation, sampling
+from hrem_lib import config as configs
 from hrem_lib.config import Config, UserError
 from hrem_lib.losses import Objective
 from hrem_lib.model import HREM, build_model
 from hrem_lib.text import Vocabulary, WordPiece, glove_matrix
+
+OBSERVED = ("grad_norm", "without_negative", "collapse")  # what `train_step` gives beside the loss terms
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -109,7 +112,8 @@ def train_step(
         relation: whether the relation part takes part (after warm-up)
         hardest: see `losses.hinge`
     Returns:
-        named loss terms, `total`, `grad_norm` (before clipping) and `without_negative`, detached scalars
+        named loss terms, `total`, `grad_norm` (before clipping), `without_negative` and `collapse` (what one L(.,.)
+        costs when all embeddings are alike: 2 x positives x margin), detached scalars
     Raises:
         FloatingPointError: a term is not finite; weights and optimizer are left as they were.
     """
@@ -137,7 +141,8 @@ def train_step(
     optimizer.step()
     missing = sum(pair.without_negative for pair in pairs.values())
     values = {**terms, "total": total, "grad_norm": norm, "without_negative": missing}
-    return {name: value.detach() for name, value in values.items()}
+    collapse = 2 * objective.margin * next(iter(pairs.values())).positives
+    return {name: value.detach() for name, value in values.items()} | {"collapse": torch.tensor(collapse)}
 
 
 def fit(
@@ -189,7 +194,7 @@ def fit(
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
             if show:
-                bar.set_postfix({n: f"{float(v):.2f}" for n, v in values.items() if n != "without_negative"})
+                bar.set_postfix({n: f"{float(v):.2f}" for n, v in values.items() if n not in OBSERVED})
         dev_metrics = evaluation.evaluate(
             [(model, dev[1])], dev[0], folds=config.data.folds, device=device, precision=t.precision
         )
@@ -199,9 +204,10 @@ def fit(
             "sampling": kind,
             "rate": rate,
             "relation_from_step": t.warmup_steps if model.relation is not None else None,
-            "loss": {n: sums[n] / steps for n in sums if n not in ("grad_norm", "without_negative")},
+            "loss": {n: sums[n] / steps for n in sums if n not in OBSERVED},
             "grad_norm": sums["grad_norm"] / steps,
             "without_negative": int(sums["without_negative"]),
+            "collapse": sums["collapse"] / steps,
             "dev": dev_metrics,
             "seconds": time.perf_counter() - began,
         }
@@ -270,6 +276,12 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
     began, out, t = time.perf_counter(), Path(out), config.training
     if not resume and out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: exists and is not empty, wanted a new folder (or --resume {out})")
+    if resume and (out / checkpoints.CONFIG).is_file():
+        before, now = configs.load(out / checkpoints.CONFIG).to_dict(), config.to_dict()
+        for name in configs.names():
+            section, key = name.split(".")
+            if before[section][key] != now[section][key]:
+                raise UserError(f"{out}: got {name} = {now[section][key]}, wanted {before[section][key]} as in the run to resume")
     folder = data.find_folder(config.data.folder) if config.data.folder else data.sample_dir()
     select = config.data.test_split if t.select_on == "test" else "dev"
     splits = {name: data.open_split(folder, name, config.data.captions_per_image)

@@ -68,6 +68,16 @@ def test_default_folder_is_below_runs(folder, tmp_path, monkeypatch):
     assert made.name.startswith("f8k-") and (made / "metrics.json").is_file()
 
 
+def test_resume_takes_the_runs_own_settings(run, capsys):
+    stored = (run / "metrics.json").read_text()
+    assert main(["train", "f8k", "--resume", str(run)]) == 0  # finished already: evaluates again
+    assert json.loads((run / "metrics.json").read_text())["test"] == json.loads(stored)["test"]
+    assert main(["train", "f8k", "--resume", str(run), "--training.seed", "7"]) == 2
+    assert "training.seed = 7, wanted 0" in capsys.readouterr().err
+    assert main(["train", "sample", "--resume", str(run)]) == 2
+    assert "preset" in capsys.readouterr().err
+
+
 def spoiled(folder, tmp_path, change):
     """A copy of the data with something wrong."""
     copy = tmp_path / "bad_precomp"

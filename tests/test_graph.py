@@ -236,6 +236,8 @@ def test_blocks_stand_where_they_should():
     assert torch.equal(got.block("i2t", "connection"), connection(matches.match_i2t, 0.5))
     assert torch.equal(got.block("t2i", "connection"), connection(matches.match_t2i, 0.5))
     assert torch.equal(got.block("t2t", "connection"), connection(texts.emb @ texts.emb.T, 0.5))
+    guide = distance_relevance(images.emb, texts.emb, 1.0)
+    close(got.regularizer, relevance_regularizer(got.block("i2t"), got.block("t2i"), guide), 1e-12)
     close(got.relevance[0, 4:], got.block("i2t")[0], 0.0)
     close(got.relevance[4:, 1], got.block("t2i")[:, 1], 0.0)
 

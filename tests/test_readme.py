@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hrem_lib import config as configs
+from hrem_lib import results
 from hrem_lib.cli import main, parser
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +45,16 @@ def test_recipes_hold_known_settings(line):
     words = line.split()
     settings = {w.removeprefix("--"): v for w, v in zip(words, words[1:], strict=False) if w.startswith("--") and "." in w}
     assert configs.preset(words[2]).override(settings)
+
+
+def test_tables_are_made_from_the_result_files():
+    stored = results.load(ROOT / "results")
+    assert results.fill(README, stored) == README
+    shown = re.findall(r"<!-- results (\w+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
+    assert [data for data, _ in shown] == ["sample", "f8k"]
+    for data, text in shown:
+        runs = [r for r in stored if r["data"] == data]
+        assert runs and all(f"{r['test']['rSum']:.1f}" in text for r in runs)
 
 
 def test_links_lead_somewhere():

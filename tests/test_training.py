@@ -124,7 +124,8 @@ def test_warm_up_leaves_the_relation_part_alone(folder):
     before = {n: p.clone() for n, p in model.relation.named_parameters()}
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
     values = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=False)
-    assert set(values) == {"initial", "total", "grad_norm", "without_negative"}
+    assert set(values) == {"initial", "total", *training.OBSERVED}
+    assert float(values["collapse"]) == pytest.approx(2 * 20 * 0.2)  # 20 pictures, one caption each
     assert all(torch.equal(before[n], p) for n, p in model.relation.named_parameters())
 
 
@@ -186,6 +187,12 @@ def test_trap_10_resume_is_exact(finished, folder, tmp_path, monkeypatch):
     lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
     assert any(name.startswith("model.relation.interaction") for name in b)
+
+
+def test_resume_with_other_settings_is_refused(finished, folder):
+    out, _ = finished
+    with pytest.raises(UserError, match=r"got training.epochs = 9, wanted 4 as in the run"):
+        training.train(tiny.config(folder, training__epochs=9, **NEIGHBOR), out, resume=True)
 
 
 def test_trap_09_not_finite_stops_with_names_and_changes_no_weight(folder):

@@ -49,7 +49,8 @@ def check_a(fn) -> str:
         got, wanted = np.asarray(fn(similarity.copy(), owner.copy())), _i2t(similarity, owner)
         if got.shape == (len(owner),):
             raise Wrong(
-                f"You return {len(owner)} ranks, one a caption; i2t has one a picture, {len(wanted)}: the directions are exchanged."
+                f"You return {len(owner)} ranks, one a caption; i2t has {len(wanted)}, one a picture: "
+                "the directions are exchanged."
             )
         expect_shape(got, wanted.shape, "array of ranks")
         known = {
@@ -84,7 +85,7 @@ def check_b(fn) -> str:
     got = float(np.asarray(fn(equal.copy(), owner.copy(), 2)))
     known = {
         "All pictures tie, and you report 100; a tie counts against us, so the recall is 0.": 100.0,
-        "All pictures tie, and you let their order in the file decide (25 = 2 of 8); a sort hides ties, so count instead.": 25.0,
+        "All pictures tie, and you let their order in the file decide (25 = 2 of 8); count instead of sorting.": 25.0,
     }
     expect_close(got, 0.0, "recall when all similarities are equal", known)
     for seed, k in ((0, 1), (1, 2), (2, 3)):
@@ -124,12 +125,16 @@ def check_c(fn) -> str:
         wanted = [100 * float((ranks(similarity, owner) < 1).mean()) for ranks in (_i2t, _t2i)]
         values = [float(got["i2t"]), float(got["t2i"])]
         known = {
-            "The two directions are still exchanged: a picture is the query of i2t, and there are n of them.": wanted[::-1],
+            "The two directions are still exchanged: the queries of i2t are the n pictures.": wanted[::-1],
             "Both directions have the value of i2t; t2i needs a rank for each caption.": [wanted[0]] * 2,
             "Both directions have the value of t2i; i2t needs a rank for each picture.": [wanted[1]] * 2,
         }
         expect_close(values, wanted, "R@1 of i2t and t2i", known)
     return "A recall is a multiple of 100 / queries: this alone would have shown the mistake."
+
+
+def _exchanged(similarity, owner):
+    return {"i2t": _b(similarity, owner, 1), "t2i": 100 * float((_i2t(similarity, owner) < 1).mean())}
 
 
 # ---- d: folds -------------------------------------------------------------------------------------------------
@@ -183,7 +188,7 @@ def check_e(fn) -> str:
                 similarity, owner, fits, True
             ),
             "You return a share between 0 and 1; recalls are given in per cent.": wanted / 100,
-            "This is the share of all pairs that fit; only the picture in the first place matters.": 100 * float(fits.mean()),
+            "This is the share of all pairs that fit; only the first place matters.": 100 * float(fits.mean()),
         }
         expect_close(float(np.asarray(fn(similarity.copy(), fits.copy()))), wanted, "R@1", known)
     return "Some of the lost captions were never wrong."
@@ -201,7 +206,7 @@ MISTAKES = [
     ("b", "share", lambda s, y, k: _b(s, y, k) / 100, "per cent"),
     ("b", "one-more", lambda s, y, k: 100 * float((_t2i(s, y) <= k).mean()), "ranks below k"),
     ("b", "rows", lambda s, y, k: 100 * float((_i2t(s, y) < k).mean()), "down the columns"),
-    ("c", "exchanged", lambda s, y: {"i2t": _b(s, y, 1), "t2i": 100 * float((_i2t(s, y) < 1).mean())}, "still exchanged"),
+    ("c", "exchanged", _exchanged, "still exchanged"),
     ("c", "one-direction", lambda s, y: {"i2t": _b(s, y, 1), "t2i": _b(s, y, 1)}, "value of t2i"),
     ("d", "full", lambda r, f: 100 * float(np.mean(r < 1)), "full pool"),
     ("d", "divided", lambda r, f: 100 * float(np.mean(r // f < 1)), "leave at random"),

@@ -67,36 +67,41 @@ class Interval(NamedTuple):
 
 
 def published_intervals(rows: Sequence[Interval]) -> Figure:
-    """R@1 with intervals, one panel a benchmark; image to text round, text to image square, ours filled green.
+    """R@1 with intervals, one column a benchmark; image to text above and round, text to image below and square.
 
     Args:
-        rows: figures in the order in which they are drawn, from the top
+        rows: figures in the order in which they are drawn, from the top; ours are filled green
     """
     benchmarks = list(dict.fromkeys(row.benchmark for row in rows))
     labels = list(dict.fromkeys(row.label for row in rows))
-    size = (ROW[0], 1.4 + 0.62 * len(labels))
-    figure, axes = plt.subplots(1, len(benchmarks), figsize=size, sharey=True, squeeze=False)
-    for ax, benchmark in zip(axes[0], benchmarks, strict=True):
-        for row in (r for r in rows if r.benchmark == benchmark):
-            color, marker = (IMAGE, "o") if row.direction == "i2t" else (TEXT, "s")
-            y = labels.index(row.label)
-            if row.widest:
-                ax.plot(row.widest, [y, y], color=color, linewidth=1, marker="|", markersize=7)
-            ax.plot(row.interval, [y, y], color=color, linewidth=4, solid_capstyle="butt")
-            face = RELATION if row.ours else "white"
-            ax.plot(row.value, y, marker, color=color, markersize=8, markerfacecolor=face, markeredgewidth=2)
-            place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 10}
-            ax.annotate(f"{row.value:.1f}", (row.value, y), **place)
-        ax.set(title=benchmark, xlabel="R@1 in per cent", ylim=(len(labels) - 0.5, -0.7))
-        ax.margins(x=0.08)
-        ax.grid(axis="x", color="#E0E0E0", linewidth=0.8)
-        ax.set_axisbelow(True)
+    size = (ROW[0], 1.9 + 0.85 * len(labels))
+    figure, axes = plt.subplots(2, len(benchmarks), figsize=size, sharey=True, squeeze=False)
+    look = {"i2t": (0, IMAGE, "o"), "t2i": (1, TEXT, "s")}
+    for row in rows:
+        line, color, marker = look[row.direction]
+        ax, y = axes[line][benchmarks.index(row.benchmark)], labels.index(row.label)
+        if row.widest:
+            ax.plot(row.widest, [y, y], color=color, linewidth=1.2, marker="|", markersize=9)
+        ax.plot(row.interval, [y, y], color=color, linewidth=5, solid_capstyle="butt")
+        face = RELATION if row.ours else "white"
+        ax.plot(row.value, y, marker, color=color, markersize=8, markerfacecolor=face, markeredgewidth=2)
+        place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 10}
+        ax.annotate(f"{row.value:.1f}", (row.value, y), **place)
+    for line, direction in enumerate(("image to text", "text to image")):
+        for ax, benchmark in zip(axes[line], benchmarks, strict=True):
+            ax.set(title=f"{benchmark}, {direction}", ylim=(len(labels) - 0.5, -0.8))
+            ax.margins(x=0.08)
+            ax.grid(axis="x", color="#E0E0E0", linewidth=0.8)
+            ax.set_axisbelow(True)
+            ax.tick_params(axis="y", length=0)
+    for ax in axes[1]:
+        ax.set_xlabel("R@1 in per cent")
     axes[0][0].set_yticks(range(len(labels)), labels)
-    hollow = {"markerfacecolor": "white", "linewidth": 4}
+    hollow = {"markerfacecolor": "white", "linewidth": 5}
     handles = [
-        mpl.lines.Line2D([], [], color=IMAGE, marker="o", label="image to text", **hollow),
-        mpl.lines.Line2D([], [], color=TEXT, marker="s", label="text to image, captions independent", **hollow),
-        mpl.lines.Line2D([], [], color=TEXT, marker="|", linewidth=1, label="if five captions always agree"),
+        mpl.lines.Line2D([], [], color=IMAGE, marker="o", label="one query a picture", **hollow),
+        mpl.lines.Line2D([], [], color=TEXT, marker="s", label="captions independent", **hollow),
+        mpl.lines.Line2D([], [], color=TEXT, marker="|", linewidth=1.2, label="five captions always agree"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=10)
     return figure
@@ -152,22 +157,18 @@ def layer_bars(panels: Sequence[tuple[str, Sequence[Layer], float]], floor: floa
 
 
 def _bars(ax: Axes, report: Sequence[Layer], tolerance: float, floor: float) -> None:
-    right = 30.0
+    right = 1e4  # the verdicts stand in a column at the right end
     for y, layer in enumerate(report):
-        end = min(max(layer.difference, floor), right)
+        end = min(max(layer.difference, floor), 10.0)
         color = RELATION if layer.ok else ERROR
         look = {"color": color} if layer.ok else {"color": "white", "edgecolor": color, "hatch": "////"}
         ax.barh(y, end - floor, left=floor, height=0.7, linewidth=1, **look)
         word = "equal" if layer.difference == 0 else "ok" if layer.ok else layer.note or "diff"
-        inside = end > 1e-3  # no room to the right of the bar
-        ax.annotate(
-            word, (end, y), (-5 if inside else 4, 0), textcoords="offset points", va="center", fontsize=9,
-            ha="right" if inside else "left", color=color, weight="normal" if layer.ok else "bold",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-        )  # fmt: skip
+        weight = "normal" if layer.ok else "bold"
+        ax.text(right, y, word, va="center", ha="right", fontsize=10, color=color, weight=weight)
     ax.axvline(tolerance, color="black", linestyle="--", linewidth=1)
     label = f"$10^{{{round(math.log10(tolerance))}}}$"
-    ax.annotate(label, (tolerance, -0.5), (3, 0), textcoords="offset points", fontsize=9, va="bottom")
+    ax.annotate(label, (tolerance, -0.5), (3, 0), textcoords="offset points", fontsize=10, va="bottom")
     ax.set_yticks(range(len(report)), [layer.name for layer in report])
     ax.tick_params(axis="y", length=0)
     ax.set(xscale="log", xlim=(floor, right), ylim=(len(report) - 0.5, -1.4), xlabel="largest difference")
@@ -251,7 +252,9 @@ def resampled_recalls(panels: Sequence[Resampled]) -> Figure:
         first = step * (np.floor(values.min() / step) - 0.5)
         edges = np.arange(first, values.max() + 1.5 * step, step)
         share = np.full(len(values), 100 / len(values))
-        ax.hist(values, edges, weights=share, color=IMAGE, edgecolor="white")
+        ax.hist(values, edges, weights=share, color=IMAGE, edgecolor="white", rwidth=0.92)
+        if len(edges) < 8:
+            ax.set_xticks(edges[:-1] + step / 2)
         ax.set_ylim(top=ax.get_ylim()[1] * 1.2)
         top = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "fontsize": 10, "weight": "bold"}
         if interval:
@@ -304,32 +307,37 @@ class Curve(NamedTuple):
     cost: Sequence[float]
 
 
-def cost_curves(panels: Sequence[tuple[str, str, Sequence[Curve], Sequence[Curve]]]) -> Figure:
-    """Multiply-adds against the number of stored items, both on a log scale.
+class Costs(NamedTuple):
+    """A panel of `cost_curves`."""
 
-    Args:
-        panels: (title, what is on the x axis, curves from formulas, curves that were counted) side by side; counted
-            ones are drawn as points and carry the label of their formula
-    """
-    styles = ((RELATION, "-", "o"), (TEXT, "--", "s"), (ERROR, "-.", "^"), (EXTRA[0], ":", "D"))
-    labels = list(dict.fromkeys(curve.label for _, _, curves, _ in panels for curve in curves))
+    title: str
+    xlabel: str
+    ylabel: str
+    curves: Sequence[Curve]  # from formulas
+    counted: Sequence[Curve]  # counted in running code, with the labels of their formulas
+
+
+def cost_curves(panels: Sequence[Costs]) -> Figure:
+    """Costs against the number of stored items, both on log scales: formulas as lines, counts as points."""
+    styles = ((RELATION, "-", "o", 11), (TEXT, "--", "s", 7), (ERROR, "-.", "^", 8), (EXTRA[0], ":", "D", 7))
+    labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
     look = dict(zip(labels, styles, strict=False))
     figure, axes = plt.subplots(1, len(panels), figsize=(ROW[0], 3.9), squeeze=False)
-    for ax, (title, xlabel, curves, counted) in zip(axes[0], panels, strict=True):
+    for ax, (title, xlabel, ylabel, curves, counted) in zip(axes[0], panels, strict=True):
         for label, stored, cost in curves:
-            color, style, _ = look[label]
+            color, style, *_ = look[label]
             ax.plot(stored, cost, color=color, linestyle=style, linewidth=2.5)
         for label, stored, cost in counted:
-            color, _, marker = look[label]
-            ax.plot(stored, cost, marker, color=color, markersize=8, markeredgecolor="white")
-        ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel, ylabel="multiply-adds")
+            color, _, marker, size = look[label]
+            ax.plot(stored, cost, marker, color=color, markersize=size, markeredgecolor="black")
+        ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
         ax.grid(color="#E6E6E6", linewidth=0.8)
         ax.set_axisbelow(True)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_minor_locator(mpl.ticker.NullLocator())
     handles = [
-        mpl.lines.Line2D([], [], color=c, linestyle=s, marker=m, linewidth=2.5, markeredgecolor="white", label=label)
-        for label, (c, s, m) in look.items()
+        mpl.lines.Line2D([], [], color=c, linestyle=s, linewidth=2.5, marker=m, markeredgecolor="black", label=label)
+        for label, (c, s, m, _) in look.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=10)
     return figure

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
@@ -209,17 +209,16 @@ def four_nodes(
         connection, relevance: A and S [4,4]
     """
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.5), layout="constrained")
-    circle = np.linspace(-0.15, np.pi / 2 + 0.15, 60)
+    circle = np.linspace(-0.12, np.pi / 2 + 0.12, 60)
     axes[0].plot(np.cos(circle), np.sin(circle), color=GREY, linewidth=0.8)
     for name, angles, color, marker in (("v", image_angles, IMAGE, "o"), ("u", text_angles, TEXT, "s")):
         for n, degrees in enumerate(angles):
             x, y = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
             axes[0].plot([0, x], [0, y], color=color, linewidth=2)
             axes[0].plot(x, y, marker, color=color, markersize=10, clip_on=False)
-            axes[0].text(
-                1.12 * x, 1.12 * y, f"{name}{n + 1}, {degrees:g}°", ha="center" if y > 0.9 else "left", va="center"
-            )
-    axes[0].set(xlim=(-0.15, 1.45), ylim=(-0.15, 1.25), aspect="equal", title="Two pictures (●), two captions (■)")
+            align, shift = ("right", -0.07) if degrees >= 90 else ("left", 0.06)
+            axes[0].text(x + shift, 1.08 * y, f"{name}{n + 1}, {degrees:g}°", ha=align, va="center")
+    axes[0].set(xlim=(-0.42, 1.45), ylim=(-0.15, 1.25), aspect="equal", title="Two pictures (●), two captions (■)")
     axes[0].axis("off")
     blocks(axes[1], np.where(connection, 1.0, np.nan), connection, (0, 1), ListedColormap(["#202020"]))
     image = blocks(axes[2], relevance, limits=(0, 1), numbers=True)
@@ -357,7 +356,7 @@ def agreement(shares: Sequence[float], panels: dict[str, dict[str, Sequence[floa
             color, marker, style = looks[name]
             ax.plot(shares, line, color=color, marker=marker, linestyle=style, label=name)
         ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-        ax.text(0.86, 0.8, "chance", fontsize=9, rotation=35, ha="center", va="center")
+        ax.text(0.3, 0.245, "chance", fontsize=9)
         ax.axvline(default, color=GREY, linewidth=1, linestyle=":")
         ax.text(default, 0.03, " ρ of the paper", fontsize=9, color="#505050")
         ax.set(xlabel="neighbor share ρ", xlim=(0, 1.02), ylim=(0, 1.03), title=title)
@@ -487,6 +486,38 @@ def attention_triptych(
     return figure
 
 
+def attention_pair(
+    left: np.ndarray,
+    right: np.ndarray,
+    connection: np.ndarray,
+    images: Sequence[np.ndarray],
+    labels: Sequence[str],
+    titles: tuple[str, str],
+) -> Figure:
+    """Two matrices over the same nodes and links side by side, e.g. the attention of Fusion and of Standalone.
+
+    Args:
+        left, right: [2B,2B]; two attentions share one color scale, a 0/1 matrix is drawn black
+        connection: A [2B,2B]
+        images, labels: B each
+        titles: findings
+    """
+    connection = np.asarray(connection)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5.1), layout="constrained")
+    black = set(np.unique(left)) <= {0.0, 1.0}
+    shown = [np.asarray(right)[connection]] + ([] if black else [np.asarray(left)[connection]])
+    limits = (0, max(part.max() for part in shown))
+    for ax, values, title, first in zip(axes, (left, right), titles, (True, False), strict=True):
+        cmap = ListedColormap(["#202020"]) if first and black else "cividis"
+        image = blocks(ax, np.where(connection, values, 0), connection, (0, 1) if first and black else limits, cmap)
+        _nodes(ax, images, labels, rows=first)
+        ax.set_title(title)
+        ax.set_xlabel("column = who is looked at", labelpad=50)
+    axes[0].set_ylabel("row = who looks", labelpad=48)
+    figure.colorbar(image, ax=axes[1], fraction=0.04, pad=0.02, label="share of the row (hatched: not connected)")
+    return figure
+
+
 def relevance_sweep(
     weights: Sequence[float], rows: np.ndarray, labels: Sequence[str], effective: np.ndarray, titles: Sequence[str]
 ) -> Figure:
@@ -504,8 +535,15 @@ def relevance_sweep(
     order = np.argsort(-rows[-1])
     for place, j in enumerate(order):
         color, strong = colors[place], place < 3
-        left.plot(weights, rows[:, j], color=color, linewidth=2.4 if strong else 1, marker="o^s"[place] if strong else "",
-                  markersize=5, label=labels[j] if strong else ("the others" if place == 3 else None))  # fmt: skip
+        left.plot(
+            weights,
+            rows[:, j],
+            color=color,
+            linewidth=2.4 if strong else 1,
+            marker="o^s"[place] if strong else "",
+            markersize=5,
+            label=labels[j] if strong else ("the others" if place == 3 else None),
+        )
     left.set(xlabel="λ, weight of the relevance", ylabel="attention", title=titles[0], ylim=(0, None))
     left.legend(fontsize=9, loc="upper left")
     right.fill_between(weights, effective.min(1), effective.max(1), color=RELATION, alpha=0.25, linewidth=0)
@@ -630,9 +668,3 @@ def recall_bars(
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="R@1 in per cent", xlim=(0, 108), ylim=(len(names) - 0.1, -0.6), title=title)
     return figure
-
-
-def norm(values: np.ndarray) -> Normalize:
-    """Color limits over the finite values, for figures that share a scale."""
-    finite = np.asarray(values)[np.isfinite(values)]
-    return Normalize(finite.min(), finite.max())

@@ -1,4 +1,4 @@
-"""Figures on learning: triplets, negatives, distances on spheres, batches, ablations (notebooks 05 and 06; Sec 3.4, Sec 4).
+"""Figures on learning: triplets, negatives, distances on spheres, batches, ablations (notebooks 05, 06; Sec 3.4, Sec 4).
 
 Every function draws numbers that the caller computed with the library; nothing is computed here but bins and means.
 """
@@ -52,7 +52,14 @@ def hand_example(image_emb: np.ndarray, text_emb: np.ndarray, similarity: np.nda
     heat_map(right, gradient, rows=names[0], columns=names[1], signed=True)
     for i, j in np.ndindex(*gradient.shape):
         strong = abs(gradient[i, j]) == np.abs(gradient).max()
-        right.text(j, i, f"{gradient[i, j]:+g}" if gradient[i, j] else "0", ha="center", va="center", color="white" if strong else "black")
+        right.text(
+            j,
+            i,
+            f"{gradient[i, j]:+g}" if gradient[i, j] else "0",
+            ha="center",
+            va="center",
+            color="white" if strong else "black",
+        )
     left.set_title("Cosine of picture and caption")
     right.set_title("Loss by cosine: −1 pull, +1 push")
     return figure
@@ -228,7 +235,7 @@ def ablation_dots(ax: Axes, values: dict[str, Sequence[float]], xlabel: str, tit
         values: {arm: one figure a seed}, first arm on top
         xlabel, title: words
     """
-    for row, (arm, dots) in enumerate(values.items()):
+    for row, dots in enumerate(values.values()):
         color, marker = COLORS[row % len(COLORS)], MARKERS[row % len(MARKERS)]
         mean = float(np.mean(dots))
         ax.plot([mean, mean], [row - 0.28, row + 0.28], color="black", linewidth=2)
@@ -252,7 +259,9 @@ def selection_optimism(ax: Axes, gaps: dict[str, np.ndarray], title: str) -> Non
     for (label, values), color, style in zip(gaps.items(), (IMAGE, ERROR, RELATION), ("-", "--", ":"), strict=False):
         ax.hist(values, bins, histtype="step", color=color, linestyle=style, linewidth=2, label=label)
         ax.axvline(values.mean(), color=color, linestyle=style, linewidth=1)
-        ax.text(values.mean(), 1.01, f"{values.mean():+.1f}", color=color, ha="center", transform=ax.get_xaxis_transform())
+        ax.text(
+            values.mean(), 1.01, f"{values.mean():+.1f}", color=color, ha="center", transform=ax.get_xaxis_transform()
+        )
     ax.set(xlabel="reported minus true R@1 (points)", ylabel="runs")
     ax.set_title(title, pad=18)
     ax.legend(fontsize=9)

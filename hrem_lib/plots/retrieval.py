@@ -1,7 +1,7 @@
 """Figures of retrieval and of the embedding space (Sec 3.5, Sec 4): notebooks 00 and 07.
 
-n = images, m = captions, `image_of_caption[j]` is the image that caption j describes. Right answers are bold, ticked and
-green, never green alone. Pictures are arrays [height,width,3].
+n = images, m = captions, `image_of_caption[j]` is the image that caption j describes. Right answers are bold,
+ticked and green, never green alone. Pictures are arrays [height,width,3].
 """
 
 from __future__ import annotations
@@ -88,15 +88,14 @@ def similarity_heatmap(
         pictures: the n pictures
         title: the finding
     """
-    n, m = similarity.shape
+    n = len(similarity)
     figure, ax = plt.subplots(figsize=(10, 0.52 * n + 1.5))
     heat_map(ax, similarity, limits=(0, 1), colorbar="similarity")
     halo = [patheffects.withStroke(linewidth=5, foreground="white")]
     for i in range(n):
         own = np.flatnonzero(image_of_caption == i)
-        box = Rectangle(
-            (own[0] - 0.46, i - 0.44), len(own) - 0.08, 0.88, fill=False, edgecolor=ERROR, linewidth=2, path_effects=halo
-        )
+        box = Rectangle((own[0] - 0.46, i - 0.44), len(own) - 0.08, 0.88, fill=False, edgecolor=ERROR, linewidth=2)
+        box.set_path_effects(halo)
         ax.add_patch(box)
         if i:
             ax.axvline(own[0] - 0.5, color="white", linewidth=1)
@@ -175,7 +174,8 @@ def picture_answers(
         order = ordered(similarity[:, query], true, top)
         for ax, i, picture in zip(row[1:], order, load_pictures(split, order), strict=True):
             _frame(ax, picture, RELATION if true[i] else GREY, 4 if true[i] else 0.8)
-            ax.set_title(f"{RIGHT if true[i] else WRONG} {similarity[i, query]:.2f}", fontsize=10, loc="center", **_mark(true[i]))
+            label = f"{RIGHT if true[i] else WRONG} {similarity[i, query]:.2f}"
+            ax.set_title(label, fontsize=10, loc="center", **_mark(true[i]))
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
@@ -200,9 +200,10 @@ def recall_curve(ax: Axes, ranks: Mapping[str, np.ndarray], largest: int = 50) -
     chance = [evaluation.chance(n, m, int(k))["t2i"] for k in at]
     ax.plot(at, chance, color=GREY, linestyle="--", linewidth=1.5)
     ax.text(at[-1], chance[-1], "chance ", color=GREY, ha="right", va="bottom", fontsize=10)
-    ax.set(xscale="log", xlim=(0.93, largest), ylim=(0, 101), xlabel="K answers shown (log scale)", ylabel="recall at K (%)")
-    ax.set_xticks([k for k in (1, 2, 5, 10, 20, 50, 100) if k <= largest], minor=False)
-    ax.set_xticklabels([str(k) for k in (1, 2, 5, 10, 20, 50, 100) if k <= largest])
+    ax.set(xscale="log", xlim=(0.93, largest), ylim=(0, 101))
+    ax.set(xlabel="K answers shown (log scale)", ylabel="recall at K (%)")
+    ticks = [k for k in (1, 2, 5, 10, 20, 50, 100) if k <= largest]
+    ax.set_xticks(ticks, [str(k) for k in ticks])
     ax.minorticks_off()
     ax.legend(loc="center right")
 
@@ -248,7 +249,9 @@ def level_dots(ax: Axes, rows: Mapping[str, Sequence[float]], xlabel: str, digit
     ax.set_axisbelow(True)
 
 
-def fold_bars(ax: Axes, full: Mapping[str, float], folds: Sequence[Mapping[str, float]], names: tuple[str, str]) -> None:
+def fold_bars(
+    ax: Axes, full: Mapping[str, float], folds: Sequence[Mapping[str, float]], names: tuple[str, str]
+) -> None:
     """R@1, R@5, R@10 among all answers beside the mean over folds; every fold is a dot.
 
     Args:
@@ -260,7 +263,8 @@ def fold_bars(ax: Axes, full: Mapping[str, float], folds: Sequence[Mapping[str, 
     keys = [f"R@{k}" for k in evaluation.RECALLS]
     at = np.arange(len(keys))
     mean = [np.mean([fold[key] for fold in folds]) for key in keys]
-    for shift, values, color, hatch, name in ((-0.2, [full[k] for k in keys], GREY, "", names[0]), (0.2, mean, TEXT, "//", names[1])):
+    bars = (-0.2, [full[key] for key in keys], GREY, "", names[0]), (0.2, mean, TEXT, "//", names[1])
+    for shift, values, color, hatch, name in bars:
         ax.bar(at + shift, values, 0.38, color=color, hatch=hatch, edgecolor="white", label=name)
         for x, key, value in zip(at + shift, keys, values, strict=True):
             top = value if shift < 0 else max(fold[key] for fold in folds)
@@ -282,7 +286,8 @@ def interval_lines(ax: Axes, rows: Sequence[tuple[str, float, float, float, str]
     """
     for at, (_, value, low, high, color) in enumerate(rows):
         ax.plot([low, high], [at, at], color=color, linewidth=3, solid_capstyle="butt")
-        ax.plot([low, low, np.nan, high, high], [at - 0.16, at + 0.16, np.nan, at - 0.16, at + 0.16], color=color, linewidth=2)
+        for end in (low, high):
+            ax.plot([end, end], [at - 0.16, at + 0.16], color=color, linewidth=2)
         ax.plot(value, at, "o", color=color, markersize=8)
         ax.text(value, at - 0.22, f"{value:.1f}  ({low:.1f} to {high:.1f})", ha="center", va="bottom", fontsize=10)
     ax.set_yticks(range(len(rows)), [row[0] for row in rows])

@@ -128,7 +128,9 @@ print("image_emb", image_emb.shape, "text_emb", text_emb.shape, "similarity", si
 small = similarity[:6, :30]
 own_block = small[image_of_caption[:30], np.arange(30)]
 plots.show(
-    retrieval.similarity_heatmap(small, image_of_caption[:30], first, "The bright cells are on the true pairs, but not only there"),
+    retrieval.similarity_heatmap(
+        small, image_of_caption[:30], first, "The bright cells are on the true pairs, but not only there"
+    ),
     "Similarity of the six pictures (rows) and their 30 captions (columns). The true pairs are outlined. i2t reads along a row, t2i down a column.",
     "Heat map with six rows and thirty columns. Six outlined blocks on the diagonal are bright, the rest is mostly dark with some "
     "cells of medium brightness.",
@@ -215,7 +217,10 @@ plots.show(
 # %%
 queries = [3, 0, 20]
 plots.show(
-    retrieval.picture_answers(similarity, image_of_caption, queries, split, title="The things are right, but somebody does something else with them"),
+    retrieval.picture_answers(
+        similarity, image_of_caption, queries, split,
+        title="The things are right, but somebody does something else with them",
+    ),
     "Text to image: the first five of 200 pictures. Thick frame, tick and bold number: the right picture.",
     "Three captions, each with five ranked pictures. A man holding a green surfboard by the sea is found at once; for the other two captions "
     "pictures with the same things and another action stand above the right one.",
@@ -301,7 +306,8 @@ plots.show(
 # %%
 assert abs(found["i2t"]["R@1"] - 65) < 0.5 and abs(found["t2i"]["R@1"] - 53.2) < 0.5
 lost = int(t2i_ranks.argmax())
-print(f"rank {t2i_ranks[lost]} of 199: “{split.captions[lost]}” names {len(facts_of_caption(split.captions[lost]))} facts")
+named = facts_of_caption(split.captions[lost])
+print(f"rank {t2i_ranks[lost]} of 199: “{split.captions[lost]}” names {len(named)} facts")
 
 # %% [markdown]
 # ## 4. Equal scores need a rule
@@ -323,7 +329,8 @@ rng = np.random.default_rng(0)
 shuffled = [recall(best_case + rng.integers(0, ties + 1), 1) for _ in range(10)]
 expected = 100 * np.mean((best_case == 0) / (ties + 1))
 print(f"captions with a tie: {100 * np.mean(ties > 0):.1f} %")
-print(f"R@1 of t2i: best case {recall(best_case, 1):.1f}, random order {expected:.1f}, our rule {recall(t2i_ranks, 1):.1f}")
+for name, value in (("best case", recall(best_case, 1)), ("random", expected), ("our rule", recall(t2i_ranks, 1))):
+    print(f"R@1 of t2i, {name}: {value:.1f}")
 
 # %%
 equal = np.full((200, 1000), 0.5)
@@ -332,7 +339,11 @@ assert evaluation.ranks(np.full((3, 3), 0.5), np.arange(3))[1].tolist() == [2, 2
 
 # %%
 figure, ax = plt.subplots(figsize=(8, 2.6))
-rows = {"a tie counts against us": [recall(t2i_ranks, 1)], "random order, ten seeds": shuffled, "a tie counts for us": [recall(best_case, 1)]}
+rows = {
+    "a tie counts against us": [recall(t2i_ranks, 1)],
+    "random order, ten seeds": shuffled,
+    "a tie counts for us": [recall(best_case, 1)],
+}
 retrieval.level_dots(ax, rows, "R@1 of text to image (%)")
 ax.set_title("One matrix, three rules: 17 points of R@1 between them")
 plots.show(
@@ -381,9 +392,12 @@ for direction in ("i2t", "t2i"):
     print(f"{direction} R@1: one pool {full[direction]['R@1']:.1f}, mean of five folds {mean[direction]['R@1']:.1f}")
 
 # %%
-alone = [int(evaluation.ranks(np.array([[0.6, 0.0], [other, 1.0]]), np.arange(2))[1][0]) for other in (0.7, 0.2, 0.8)]
-counts = (many_images > 0).astype(float), (many_texts > 0).astype(float)  # whole numbers, so that both ways are exactly equal
-mine = [evaluation.metrics(counts[0][a : a + 200] @ counts[1][5 * a : 5 * a + 1000].T, image_of_caption) for a in range(0, 1000, 200)]
+alone = [evaluation.ranks(np.array([[0.6, 0], [other, 1]]), np.arange(2))[1][0] for other in (0.7, 0.2, 0.8)]
+counts = (many_images > 0) * 1.0, (many_texts > 0) * 1.0  # whole numbers: both ways are exactly equal
+mine = []
+for low in range(0, 1000, 200):
+    part = counts[0][low : low + 200] @ counts[1][5 * low : 5 * low + 1000].T
+    mine.append(evaluation.metrics(part, image_of_caption))
 library = evaluation.fold_metrics(*counts, train.image_of_caption, folds=5)
 assert alone == [1, 0, 1] and library["rSum"] == evaluation.mean_metrics(mine)["rSum"]
 
@@ -412,7 +426,7 @@ assert np.allclose(gains, (32.4, 29.2), atol=1)
 # Flickr30K has 1,000 test pictures. The released single model reports R@1 = 84.4 (i2t), the paper's two-model ensemble 84.0. Which one is better? Suppose that another 1,000 photographs had been chosen. A share $p$ of $N$ independent
 # queries has the standard error $\sqrt{p(1-p)/N}$; by hand: $1.96 \sqrt{0.844 \cdot 0.156 / 1000} = 0.0225$. So the interval is 84.4 ± 2.25 and 84.0 lies well inside.
 #
-# For t2i there are 5,000 queries, but five of them share a picture: a strange picture spoils all five. So we do not count formulas, we **draw the pictures again**, with replacement, each with its five captions, a thousand times,
+# For t2i there are 5,000 queries, but five of them share a picture: a strange picture spoils all five. So we do not trust the formula, we **draw the pictures again**, with replacement, each with its five captions, a thousand times,
 # and look at the middle 95 % (**bootstrap**).
 #
 # $$b^{(t)} = 100 \cdot \frac{\sum_{i \in I_t} h_i}{5\,n}, \qquad I_t: n \text{ images drawn with replacement}$$
@@ -430,7 +444,8 @@ by_image = 100 * hits[drawn].sum(1) / 1000
 low, high = np.quantile(by_image, [0.025, 0.975])
 captions = rng.integers(1000, size=(1000, 1000))  # wrong: as if captions were independent
 by_caption = np.quantile(100 * (t2i_ranks < 1)[captions].mean(1), [0.025, 0.975])
-print(f"t2i R@1 {found['t2i']['R@1']:.1f}, images drawn: {low:.1f} to {high:.1f}, captions drawn: {by_caption[0]:.1f} to {by_caption[1]:.1f}")
+print(f"t2i R@1 {found['t2i']['R@1']:.1f}, pictures drawn: {low:.1f} to {high:.1f}")
+print(f"captions drawn as if they were independent: {by_caption[0]:.1f} to {by_caption[1]:.1f}")
 
 # %%
 interval = evaluation.bootstrap(i2t_ranks, t2i_ranks, image_of_caption)

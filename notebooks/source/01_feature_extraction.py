@@ -749,7 +749,8 @@ except NotImplementedError:
 # %% [markdown]
 # <details><summary>What the comparison says</summary>
 #
-# NUMBERS01E
+# The trained detector reaches about 0.98; the random ResNet and the plain pixels about 0.55 each (within 0.1); blind guessing would give 5/47 = 0.11, since 5 of the 47 other boxes
+# have the same kind. So color and rough shape alone sort half of the boxes, a network without training adds nothing to that, and labels teach the rest. A backbone is only as good as what it was trained for.
 #
 # </details>
 #

@@ -408,18 +408,20 @@ for way in measured:
           f"  own caption kept by {100 * at_half['i2t'][1]:.0f} of 100 pictures")
 
 # %%
-recalls = {way: {name: [one[name][0] for one in line] for name in ("i2i", "i2t", "t2i", "t2t")} for way, line in measured.items()}
+names = ("i2i", "i2t", "t2i", "t2t")
+recalls = {way: {name: [one[name][0] for one in line] for name in names} for way, line in measured.items()}
+below = [name for name in names if recalls["scan"][name][3] < 0.5]  # at share 0.5
 plots.show(
     draw.agreement(shares, {
         "cosine, as printed: all four blocks find relatives": recalls["cosine"],
-        "scan, as released: i2t is below chance": recalls["scan"],
+        f"scan, as released: below chance in {' and '.join(below)}": recalls["scan"],
     }),
     "How many of the related nodes are connected, for each block. Dashed: chance. Dotted: the paper's share.",
     "Two line plots of recall against share. With cosine all four lines lie far above the diagonal. With scan the lines i2i and "
     "t2t are the same, t2i is lower, and i2t lies below the diagonal of chance.",
 )
-assert min(recalls["cosine"][name][3] for name in ("i2i", "i2t", "t2i", "t2t")) > 0.75
-assert recalls["scan"]["i2t"][3] < 0.5 and measured["scan"][3]["i2t"][1] < 0.6
+assert min(recalls["cosine"][name][3] for name in names) > 0.7
+assert "i2t" in below and measured["scan"][3]["i2t"][1] < 0.6
 
 # %% [markdown]
 # **What you should see** (the answer to *predict first*): with `cosine`, more than 90 of 100 pictures keep their own caption, and every block finds more

@@ -1,0 +1,573 @@
+# %% [markdown]
+# # What changes when the batch becomes a sequence?
+#
+# **Minutes**: 60 read + 40 exercises · **Needs**: notebook 03 · **Paper**: Sec 3.3.2, equation (12), Fig. 4
+
+# %% tags=["setup"]
+import torch
+from torch.nn import functional as F
+from hrem_lib import checkpoints, data, graph, interaction, plots
+from hrem_lib.exercises import check
+from hrem_lib.plots import graph as draw
+plots.use_style()
+
+# %%
+plots.show(
+    plots.pipeline_map(5),
+    "Today: the pictures and captions of a batch look at each other (block 6 of 8).",
+    "Eight boxes in a row, from pictures and captions to retrieval; the box relation interaction is filled.",
+)
+
+# %% [markdown]
+# Notebook 03 made two matrices: the connection A (who may look at whom) and the relevance S (how much). Now the nodes use them.
+# What comes out are the **relation-enhanced embeddings** v̄ and ū, which train the plain ones.
+#
+# **You will be able to**
+#
+# 1. compute one row of attention under A and S by hand, and write the whole layer in 15 lines;
+# 2. tell the two mechanisms of the paper apart, Fusion and Standalone;
+# 3. say what the interaction changes, what it does not, and why it stays behind after training.
+#
+# **Predict first.** The layer has learned query and key weights, as every attention has. In the trained model, who decides how
+# much node i listens to node j: (a) mostly the learned scores, (b) scores and relevance alike, (c) almost only A and S? Section 3 prints the answer.
+
+# %% [markdown]
+# ## 1. B pairs become one sequence of 2B tokens
+#
+# In notebook 02 a *sample* was a sequence: 12 regions of one picture, or the words of one caption. The batch was only a way to compute many at once, and
+# samples never met. Now **each sample shrinks to one token**, its embedding, and the batch itself is the sequence. There is only one such
+# sequence, so the batch size is 1.
+
+# %%
+run = checkpoints.load_run(data.sample_run())
+split = data.open_split(data.sample_dir(), "test")
+pairs = data.PairDataset(split, run.text.encode(split.captions))
+
+@torch.no_grad()
+def encode(caption_ids):
+    """Captions with their pictures -> batch, encoded images, encoded texts."""
+    batch = pairs[data.BatchPlan(epoch=0, step=0, caption_ids=caption_ids)]
+    images = run.model.encode_images(batch.regions, batch.region_mask)
+    return batch, images, run.model.encode_texts(batch.words, batch.word_mask)
+
+caption_ids = [3, 110, 224, 17, 9, 211, 117, 171]  # the batch of notebook 03: four surfers, four dogs
+labels = ["hold", "ride", "crouch", "lie", "pet", "walk", "chase", "flee"]
+batch, images, texts = encode(caption_ids)
+pictures, captions = draw.pictures(split, batch.image_ids.tolist()), [split.captions[c] for c in caption_ids]
+v, u = images.emb, texts.emb  # [B,D] each
+tokens = torch.cat([v, u])[None]  # 2 x [B,D] -> [1,2B,D]
+print("regions", list(images.fragments.shape), " v", list(v.shape), " u", list(u.shape), " one sequence", list(tokens.shape))
+
+# %%
+plots.show(
+    draw.batch_as_sequence(pictures[:4], captions[:4]),
+    "Above: fragment attention, every sample alone. Below: the interaction, one sequence in which every picture and caption is one token.",
+    "Four pairs on the left. Upper right: four rows of region tokens and four rows of word tokens. Lower right: a single row "
+    "of eight tokens v1 to v4 and u1 to u4, with arrows from v1 to v2, u1 and u2.",
+)
+
+# %% [markdown]
+# **What you should see**: the first axis counts sequences. It is B = 8 for the regions and 1 for the tokens; the second axis grows from 8 to 2B = 16. Two consequences:
+#
+# - The order of a batch means nothing, so there is no positional encoding. Shuffle the pairs, and the outputs are shuffled alike (exercise 04b).
+# - The result for a picture depends on who else is in the batch. That is wanted in training, and it is why the layer stays behind afterwards (section 6).
+
+# %%
+assert list(images.fragments.shape)[0] == 8 and list(tokens.shape)[:2] == [1, 16]
+
+# %% [markdown]
+# ## 2. One row of attention, by hand
+#
+# Equation (12) is the attention of notebook 02 with one term more:
+#
+# $$\mathrm{Att}(Q, K, V; A, S) = \mathrm{softmax}\!\left(\frac{QK^\top}{\sqrt{d_k}} + \lambda S\right) V, \qquad \text{nodes with } A = 0 \text{ excluded}$$
+#
+# Both wishes fit into **one additive mask**: λS where connected, minus infinity elsewhere, because exp(-∞) = 0.
+#
+# | paper | name in code | shape |
+# |---|---|---|
+# | Q, K, V | from `in_proj_weight` | [H, 2B, D/H] |
+# | λ = 1 (COCO: 1.5) | `relevance_weight` | number |
+# | λS or -∞ | `bias` | [2B, 2B], the same for all heads |
+#
+# Take the four nodes of notebook 03 (pictures at 0° and 90°, captions at 10° and 80°). Let all scores $QK^\top$ be zero and λ = 1. Picture 1 is
+# connected to itself (S = 1) and to its caption (S = 0.840). Its row of the sum is (1, -∞, 0.840, -∞), and
+#
+# - exp(1) = 2.718, exp(0.840) = 2.317, together 5.035
+# - attention to itself 2.718 / 5.035 = **0.540**, to its caption 2.317 / 5.035 = **0.460**, to the others 0.
+
+# %%
+radians = torch.deg2rad(torch.tensor([0.0, 90.0, 10.0, 80.0]))
+nodes = torch.stack([radians.cos(), radians.sin()], 1)  # [4,2]: v1, v2, u1, u2
+four_S = torch.exp(-(nodes[:, None] - nodes[None]).norm(dim=-1))
+four_A = torch.eye(2, dtype=torch.bool).repeat(2, 2)  # itself and the partner
+bias = torch.where(four_A, 1.0 * four_S, -torch.inf)  # lambda = 1; multiply first, then exclude
+row = torch.exp(bias[0]) / torch.exp(bias[0]).sum()
+print("sum      ", [f"{x:.3f}" for x in bias[0].tolist()])
+print("attention", [f"{x:.3f}" for x in row.tolist()])
+assert torch.equal(bias, interaction.additive_mask(four_A, four_S, weight=1.0))
+assert torch.allclose(row, torch.tensor([0.540, 0.0, 0.460, 0.0]), atol=1e-3)
+
+# %% [markdown]
+# ## 3. Fusion: one attention over the whole graph
+#
+# The **Fusion** mechanism (Fig. 4b) is one Transformer encoder layer over the 2B tokens with this mask. The layer around the
+# attention is that of notebook 02: add and normalize, feed-forward, add and normalize. At the end the sequence is cut into its halves,
+# and each embedding gets unit length. From scratch, with the weights of the trained layer:
+
+# %%
+def attend(x, bias, weights):
+    """Multi-head attention of (12): tokens [n,D], additive mask [n,n] -> output [n,D], scores and attention [H,n,n]."""
+    q, k, values = F.linear(x, weights.in_proj_weight, weights.in_proj_bias).chunk(3, dim=-1)  # [n,D] each
+    q, k, values = (t.unflatten(-1, (weights.heads, -1)).transpose(0, 1) for t in (q, k, values))  # [H,n,D/H]
+    scores = q @ k.transpose(1, 2) / q.size(-1) ** 0.5  # [H,n,n]
+    attention = (scores + bias).softmax(-1)
+    mixed = (attention @ values).transpose(0, 1).flatten(1)  # [H,n,D/H] -> [n,D]
+    return weights.out_proj(mixed), scores, attention
+
+def fusion_layer(v, u, bias, layer):
+    """v, u [B,D] and mask [2B,2B] -> enhanced v, u [B,D], scores and attention [H,2B,2B]."""
+    x = torch.cat([v, u])  # [2B,D]
+    attended, scores, attention = attend(x, bias, layer.self_attn)
+    x = layer.norm1(x + attended)
+    x = layer.norm2(x + layer.linear2(F.relu(layer.linear1(x))))
+    v_rel, u_rel = F.normalize(x, dim=-1).chunk(2)  # [2B,D] -> 2 x [B,D]
+    return v_rel, u_rel, scores, attention
+
+# %% [markdown]
+# The graph is made as in notebook 03, by equation (6) as printed (`cosine`).
+
+# %%
+fusion = run.model.relation.interaction
+settings = run.config.graph
+maker = graph.AssociationGraph(settings.top_matches, settings.neighbor_share, "cosine", settings.sigma)
+maker.load_state_dict(run.model.relation.graph.state_dict())  # the trained MLPs of (9)
+with torch.no_grad():
+    made = maker(images, texts)
+    A, S = made.connection, made.relevance
+    bias = interaction.additive_mask(A, S, settings.relevance_weight)  # [2B,2B]
+    v_rel, u_rel, scores, attention = fusion_layer(v, u, bias, fusion.layers[0])
+    library_v, library_u, used = fusion(v, u, bias, return_weights=True)
+assert len(fusion.layers) == 1
+assert torch.allclose(v_rel, library_v, atol=1e-5) and torch.allclose(u_rel, library_u, atol=1e-5)
+assert torch.allclose(attention, used[0], atol=1e-5)
+print("attention", list(attention.shape), " each row adds up to one:", bool(torch.allclose(attention.sum(-1), torch.ones(()))))
+print(f"lambda S where connected: {float(bias[A].min()):.1f} to {float(bias[A].max()):.1f}")
+print(f"scores, all heads: {float(scores.min()):.2f} to {float(scores.max()):.2f}")
+
+# %%
+plots.show(
+    draw.attention_triptych(bias, scores.mean(0), attention.mean(0), pictures, labels),
+    "λS plus scores, then softmax, gives the attention (mean over heads). The scores have the color range of λS: they are hardly visible.",
+    "Three 16 by 16 matrices with four named blocks. Left: relevance where connected, 1 on the diagonals of i2i and t2t. Middle: scores, all "
+    "close to zero. Right: attention, which repeats the pattern of the left matrix.",
+)
+
+# %%
+torch.manual_seed(0)
+fresh = interaction.Fusion(v.size(1), fusion.layers[0].self_attn.heads).eval()  # as it is before any training
+with torch.no_grad():
+    _, _, untrained = fresh(v, u, bias, return_weights=True)
+from_graph = bias.softmax(-1)  # what A and S alone would give
+for name, weights in (("before training", untrained[0]), ("after training", attention)):
+    print(f"{name}: attention differs from softmax(lambda S) by at most {float((weights - from_graph).abs().max()):.2f}")
+assert (untrained[0] - from_graph).abs().max() < 0.01 and (attention - from_graph).abs().max() < 0.03
+
+# %% [markdown]
+# **What you should see** (the answer to *predict first* is **c**): before training the attention is softmax(λS) to within 0.01, and after training to
+# within 0.03. The inputs are unit vectors, so their D numbers are small (about 1/√D each), and scores made of products of such
+# numbers are small, too. **The graph decides who is heard**; Q and K only shade it. This was measured with the small model of
+# the sample world; the reason, unit-length inputs, is the same for the large one at its start.
+
+# %%
+walk = 5  # picture 6
+mean_attention = attention.mean(0)
+plots.show(
+    draw.arrows(mean_attention, A, walk, pictures, captions,
+                f"Picture 6 keeps {float(mean_attention[walk, walk]):.2f} for itself and shares the rest among seven others"),
+    "Whom picture 6 looks at. Width and number: attention, mean over heads. Pale: not connected.",
+    "A picture of a child walking a dog in the middle; arrows to four pictures on the left and four captions on the right, the widest to itself.",
+)
+assert int(A[walk].sum()) == 8 and mean_attention[walk].argmax() == walk
+
+# %% [markdown]
+# ## 4. How loud is the relevance? A sweep of λ
+#
+# λ = 0 is plain masked attention: A decides who, nobody decides how much. A large λ lets a node hear only its most relevant
+# neighbor, and that is the node itself (S = 1). To count how many neighbors a row really uses, take the exponential of its entropy: 8 equal shares
+# give 8, one share of 1 gives 1.
+#
+# By hand: eight equal shares have the entropy -8 · (1/8) log(1/8) = log 8, and exp(log 8) = 8.
+
+# %%
+strengths = [0, 0.5, 1, 1.5, 2, 3, 4]
+rows, effective = [], []
+with torch.no_grad():
+    for strength in strengths:
+        _, _, weights = fusion(v, u, interaction.additive_mask(A, S, strength), return_weights=True)
+        shares = weights[0].mean(0)  # [2B,2B]
+        entropy = -torch.where(shares > 0, shares * shares.log(), 0).sum(-1)
+        rows.append(shares[walk][A[walk]])
+        effective.append(entropy.exp())
+rows, effective = torch.stack(rows), torch.stack(effective)  # [n,8], [n,2B]
+short = [f"picture {n + 1} ({name})" for n, name in enumerate(labels)] + [f"caption {n + 1} ({name})" for n, name in enumerate(labels)]
+for strength, each in zip(strengths, effective, strict=True):
+    print(f"lambda {strength:<4} effective neighbors {float(each.mean()):.1f}")
+
+# %%
+plots.show(
+    draw.relevance_sweep(strengths, rows.numpy(), [name for name, on in zip(short, A[walk], strict=True) if on], effective.numpy(),
+                         ("The larger λ, the more a node hears itself", "At λ = 1 nearly all neighbors still count")),
+    "Left: attention of picture 6 to its eight neighbors. Right: effective number of neighbors, mean and range of all 16 rows.",
+    "Left: lines start together at one eighth; the line of the picture itself rises with lambda, the others fall. Right: the number of "
+    "neighbors starts at eight and falls.",
+)
+assert abs(float(effective[0].mean()) - 8) < 0.1 and effective[2].mean() > 6.5 and effective[-1].mean() < effective[2].mean()
+
+# %% [markdown]
+# **What you should see**: 8.0 neighbors at λ = 0 (± 0.1), more than 6.5 at the paper's λ = 1, fewer and fewer beyond. λ is a volume knob: it turns
+# "hear everyone connected" gradually into "hear the most relevant".
+#
+# ## 5. Standalone: first across, then within
+#
+# The other mechanism of the paper (Fig. 4a) keeps two **branches**, one for pictures and one for captions, with weights of their own. In each layer a branch
+#
+# 1. looks **across**: queries from its own modality, keys and values from the other, under the block i2t (or t2i);
+# 2. looks **within**: its own modality, under i2i (or t2t);
+# 3. passes the feed-forward part. Each step with add and normalize.
+#
+# Both branches read the other's *input* of the layer, so neither goes first. The released code has Fusion only; this is our reading of the text.
+#
+# The difference by hand: in **Fusion** the four nodes' picture 1 splits *one* share between itself and its caption (0.540 and 0.460). In **Standalone** there are *two*
+# softmaxes. Across, its caption is the only connected one: 1. Within, it is itself the only one: 1. Nothing competes across the blocks.
+
+# %%
+def standalone_layer(v, u, bias, image_layer, text_layer):
+    """One Standalone layer: v, u [B,D] and mask [2B,2B] -> enhanced v, u [B,D] and the four attentions, one a block."""
+    half, outputs, blocks = len(v), [], {}
+    i2i, i2t, t2i, t2t = bias[:half, :half], bias[:half, half:], bias[half:, :half], bias[half:, half:]
+    for own, other, across, within, layer, name in (
+        (v, u, i2t, i2i, image_layer, "i"), (u, v, t2i, t2t, text_layer, "t"),
+    ):
+        heard, blocks[f"{name} across"] = layer.cross(own[None], other[None], bias=across, return_weights=True)
+        own = layer.cross_norm(own + heard[0])
+        own, blocks[f"{name} within"] = layer.encoder(own[None], bias=within, return_weights=True)
+        outputs.append(F.normalize(own[0], dim=-1))
+    return *outputs, blocks
+
+torch.manual_seed(0)
+standalone = interaction.Standalone(v.size(1), fusion.layers[0].self_attn.heads).eval()  # untrained: its attention is what we study
+with torch.no_grad():
+    mine_v, mine_u, blocks = standalone_layer(v, u, bias, standalone.image_layers[0], standalone.text_layers[0])
+    their_v, their_u, two_softmaxes = standalone(v, u, bias, return_weights=True)
+    _, _, four = standalone_layer(F.pad(nodes[:2], (0, v.size(1) - 2)), F.pad(nodes[2:], (0, v.size(1) - 2)),
+                                  interaction.additive_mask(four_A, four_S, 1.0), standalone.image_layers[0], standalone.text_layers[0])
+assert torch.allclose(mine_v, their_v, atol=1e-5) and torch.allclose(mine_u, their_u, atol=1e-5)
+print("picture 1 of the hand example, across:", four["i across"][0, 0, 0].tolist(), " within:", four["i within"][0, 0, 0].tolist())
+
+# %%
+separate = two_softmaxes[0].mean(0)  # [2B,2B]
+plots.show(
+    draw.attention_pair(mean_attention, separate, A, pictures, labels,
+                        ("Fusion: one share for a whole row", "Standalone: one share for each block")),
+    "Attention of both mechanisms under the same A and S. In Fusion a row adds up to 1, in Standalone each half of a row does.",
+    "Two 16 by 16 attention matrices with the same connections. The values of the right one are about twice as large.",
+)
+across = mean_attention[:8, 8:].sum(1)
+print(f"share of its attention that a picture gives to captions: Fusion {float(across.mean()):.2f}, Standalone {float(separate[:8, 8:].sum(1).mean()):.2f}")
+assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and 0.3 < across.mean() < 0.55
+
+# %% [markdown]
+# **What you should see**: in Fusion a picture gives between 0.3 and 0.55 of its attention to captions; they compete with the pictures, and the diagonal with S = 1
+# takes more. In Standalone the captions always get a share of exactly 1 of their own. The authors found Fusion simpler and better (their issue 8).
+#
+# ## 6. What changes, and what does not
+#
+# **The embeddings.** Where do v and u go? The picture below shows the plane of the two main directions (PCA) of all four sets. How much of the movement is *common*
+# to all pictures? If every picture moved by the same arrow, the interaction would have told them nothing about each other:
+#
+# $$\text{common share} = \frac{\lVert \text{mean of } (\bar v_i - v_i) \rVert^2}{\text{mean of } \lVert \bar v_i - v_i \rVert^2}$$
+
+# %%
+moved = v_rel - v
+common = float(moved.mean(0).square().sum() / moved.square().sum(1).mean())
+plots.show(
+    draw.movement(v, u, v_rel, u_rel, ("Before: v and u", f"After: {100 * common:.0f} % of the pictures' movement is common")),
+    "Embeddings of the batch before and after the interaction. Green: pairs. Gray: the way of each node. Numbers: pairs.",
+    "Two scatter plots with pictures as circles and captions as squares, joined in pairs. On the right thin gray lines show that the "
+    "points of a modality move nearly in parallel.",
+)
+with torch.no_grad():
+    alone = interaction.additive_mask(torch.eye(16, dtype=torch.bool), S, 1.0)  # every node hears itself only
+    v_alone, u_alone, _ = fusion(v, u, alone)
+    everyone = fusion(v, u, interaction.additive_mask(torch.ones_like(A), S, 1.0))[0]
+print(f"cosine of v and v-bar: {float((v * v_rel).sum(1).mean()):.1f}")
+print(f"cosine of v-bar with the graph and without any neighbor: {float((v_rel * v_alone).sum(1).mean()):.2f}")
+print(f"cosine of v-bar with the graph and with everyone connected: {float((v_rel * everyone).sum(1).mean()):.2f}")
+
+# %% [markdown]
+# **What you should see**: most of the movement is common, and v̄ with its graph is close to v̄ without any neighbor (cosine above 0.9). A node's own
+# vector passes the layer undiluted (the residual), what the neighbors say is a small correction. So is the whole part useless?
+#
+# **The gradients.** No: v̄ is not kept, its *gradient* is. The similarity s(v̄₁, u₁) depends on every picture and caption that picture 1 has looked at, so its
+# gradient reaches them all. One pair's success or failure trains its neighbors. Row i of the next picture shows how strongly the similarity of node i's pair pulls at each node j.
+
+# %%
+plain_v, plain_u = v.clone().requires_grad_(), u.clone().requires_grad_()
+enhanced_v, enhanced_u, _ = fusion(plain_v, plain_u, bias)
+similarities = [*(enhanced_v * u).sum(1), *(v * enhanced_u).sum(1)]  # s(v̄_i, u_i), then s(v_i, ū_i)
+pull = torch.zeros(16, 16)
+for i, s in enumerate(similarities):
+    of_v, of_u = torch.autograd.grad(s, (plain_v, plain_u), retain_graph=True)  # [B,D] each
+    pull[i] = torch.cat([of_v, of_u]).norm(dim=1)
+others = 1 - pull.diagonal() / pull.sum(1)
+plots.show(
+    draw.attention_pair(A.float(), pull / pull.sum(1, keepdim=True), A, pictures, labels,
+                        ("Connection A", f"Gradient: {100 * float(others.mean()):.0f} % goes to the neighbors")),
+    "Left: who looks at whom. Right: share of the gradient of each node's pair similarity that reaches every node.",
+    "Two 16 by 16 matrices with the same pattern of connections. The right one is strongest on its diagonal and exactly empty where A is empty.",
+)
+assert (pull[~A] == 0).all() and (pull[A] > 0).all() and 0.1 < others.mean() < 0.6
+print("gradient is exactly zero where A = 0, and only there:", bool(torch.equal(pull > 0, A)))
+
+# %% [markdown]
+# **What you should see**: the gradient takes the roads of A and no other. Between a tenth and six tenths of it go to the neighbors: a caption about a
+# surfer *lying* on a board also moves the pictures in which somebody *rides* one. The terms with a bar in the loss, L(v̄,ū), L(v̄,u) and L(v,ū) (notebook 05), carry it.
+#
+# ### At test time nothing of this runs
+#
+# Could we search with v̄ and ū instead? The next cell tries: 200 test pairs in batches of 20, once with their partners in the batch and once with the
+# captions of *other* pictures.
+
+# %%
+order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+_, all_images, all_texts = encode(list(range(0, 1000, 5)))  # the first caption of each picture
+
+@torch.no_grad()
+def enhanced(images_of, texts_of):
+    """Picture numbers and caption numbers, [200] each, batch after batch of 20 -> v̄, ū [200,D]."""
+    v_bar, u_bar = torch.zeros_like(all_images.emb), torch.zeros_like(all_texts.emb)
+    for i, j in zip(images_of.split(20), texts_of.split(20), strict=True):
+        related = run.model.relate(encode((5 * i).tolist())[1], encode((5 * j).tolist())[2])
+        v_bar[i], u_bar[j] = related.image_emb_rel, related.text_emb_rel
+    return v_bar, u_bar
+
+with_partner, with_others = enhanced(order, order), enhanced(order, order.roll(20))
+best = {"plain v, u": (all_images.emb, all_texts.emb), "v̄, ū, partner in the batch": with_partner, "v̄, ū, partner elsewhere": with_others}
+best = {name: (a @ b.T).argmax(1) for name, (a, b) in best.items()}
+recall = {name: 100 * float((top == torch.arange(200)).float().mean()) for name, top in best.items()}
+changed = int((best["v̄, ū, partner in the batch"] != best["v̄, ū, partner elsewhere"]).sum())
+print("R@1, one caption a picture:", {name: round(value) for name, value in recall.items()})
+print(f"first answers that change with the batch mates: {changed} of 200")
+
+# %%
+plots.show(
+    draw.recall_bars(list(recall), list(recall.values()), 0.5, f"{changed} of 200 first answers depend on who shares the batch", [True, False, False]),
+    "R@1 from picture to caption among 200 pairs. Hatched: not a fair way to search, because the answer depends on the batch.",
+    "Three bars: plain embeddings, enhanced with the partner in the batch, enhanced with the partner elsewhere.",
+)
+assert changed > 0 and min(recall.values()) > 10
+
+# %% [markdown]
+# **What you should see**: some first answers change although the picture did not. A search engine whose answers depend on who asks at the same time is no good, and a single
+# query has no batch at all. Besides, a query would have to be related with every stored item again. So the encoders alone are kept. Encoding N pairs then costs 2N network runs, and one
+# query a single run. That v̄ can score a little higher or lower than v here is not the point.
+#
+# ## The paper, the released code, and this library
+#
+# | topic | paper | released code | here |
+# |---|---|---|---|
+# | mechanisms | Fusion and Standalone | Fusion only | both; `graph.interaction`, Standalone is our reading of the text |
+# | λ = 0 | plain masked attention | NaN (0 × -∞) | plain masked attention |
+# | node without neighbors | not said | NaN (cannot happen there but with a batch of one) | hears nobody, keeps itself through the residual |
+# | input | v, u | unit length (option) | unit length (`graph.normalize_input`) |
+# | order of the branches | not said | - | both read the other's input of the layer |
+# | after training | dropped | not saved | saved to continue training and to draw these pictures, never used in retrieval |
+
+# %% [markdown]
+# ## Break it
+#
+# **Fault 1: λ times the finished mask.** `weight * mask` looks the same as masking `weight * S`, and it is, until λ = 0: zero times minus infinity is not a number.
+#
+# **Fault 2: a node without any neighbor.** Its row is minus infinity everywhere, and the softmax divides 0 by 0. In both cases a single NaN spreads to every weight of the network at the next step of training.
+
+# %%
+wrong = 0.0 * torch.where(four_A, four_S, -torch.inf)
+right = interaction.additive_mask(four_A, four_S, weight=0.0)
+print("fault 1, first row, wrong:", wrong[0].tolist(), " right:", right[0].tolist())
+
+lonely = A.clone()
+lonely[0] = False  # picture 1 may look at nobody, not even at itself
+lonely_bias = interaction.additive_mask(lonely, S, 1.0)
+with torch.no_grad():
+    by_hand = fusion_layer(v, u, lonely_bias, fusion.layers[0])[0]
+    library = fusion(v, u, lonely_bias, return_weights=True)
+print("fault 2, plain softmax: NaN in picture 1:", bool(by_hand[0].isnan().any()), " in picture 2:", bool(by_hand[1].isnan().any()))
+print("library: attention of picture 1 adds up to", library[2][0][:, 0].sum().item(), " any NaN:", bool(library[0].isnan().any()))
+
+# %% [markdown]
+# The library treats an empty row as "hears nobody": the attention adds 0, and the picture goes on with its own vector. The NaN of picture 1 does not reach picture 2 *within* the layer, but
+# the loss adds all pairs up, and there it ruins everything.
+
+# %% [markdown]
+# ## Exercises
+#
+# Work in the stubs; `check` answers in one sentence. All solutions: [solutions](solutions/04_relation_interaction_solutions.ipynb).
+
+# %% [markdown] tags=["solution"]
+# # Solutions of notebook 04, relation interaction
+#
+# The task of each exercise is in the lesson, `04_relation_interaction.ipynb`.
+
+# %% [markdown]
+# ### Exercise 04a: attention under A and S
+#
+# Difficulty: easy · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+
+# %% [markdown] tags=["solution"]
+# ### Exercise 04a: attention under A and S
+
+# %% tags=["exercise"]
+def relation_weights(scores, connection, relevance, weight):
+    """Attention of one head under (12): softmax of scores + weight x relevance over the connected nodes of each row.
+
+    scores, relevance [n,m], connection bool [n,m], weight a number (0 included) -> [n,m]
+
+    for each row i:
+        part[j] = exp(scores[i, j] + weight * relevance[i, j]) where connection[i, j], else 0
+        out[i] = part / part.sum()
+    """
+    # BEGIN SOLUTION
+    bias = torch.where(connection, weight * relevance, -torch.inf)
+    return (scores + bias).softmax(dim=-1)
+    # END SOLUTION
+
+# %% tags=["exercise"]
+check("04a", relation_weights)
+
+# %% [markdown]
+# ### Exercise 04b: a test for order
+#
+# Difficulty: medium · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+#
+# You write the *test*. `check` runs it on a right layer and on three broken ones.
+
+# %% [markdown] tags=["solution"]
+# ### Exercise 04b: a test for order
+
+# %% tags=["exercise"]
+def follows(layer, v, u, bias, order):
+    """True if the outputs of the interaction follow a shuffle of the pairs.
+
+    layer(v, u, bias) -> (v_rel, u_rel, attention); v, u [B,D], bias [2B,2B], order [B] a shuffle of 0..B-1 -> bool
+
+    1. run the layer
+    2. run it again on pair order[0], order[1], ...: shuffle v, u, and in the bias rows and columns of both halves
+    3. compare: output n of the second run = output order[n] of the first, for v_rel and u_rel, to 1e-5
+    """
+    # BEGIN SOLUTION
+    both = torch.cat([order, order + len(order)])  # nodes: pictures, then captions
+    v_rel, u_rel, _ = layer(v, u, bias)
+    v_new, u_new, _ = layer(v[order], u[order], bias[both][:, both])
+    return bool(torch.allclose(v_rel[order], v_new, atol=1e-5) and torch.allclose(u_rel[order], u_new, atol=1e-5))
+    # END SOLUTION
+
+# %% tags=["exercise"]
+check("04b", follows)
+
+# %% [markdown]
+# ### Exercise 04c: mute a node
+#
+# Difficulty: easy · Minutes: 5 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+#
+# Row or column? `check` then changes the muted node and looks who notices.
+
+# %% [markdown] tags=["solution"]
+# ### Exercise 04c: mute a node
+
+# %% tags=["exercise"]
+def mute(connection, node):
+    """A copy of A in which nobody but the node itself looks at `node`; all else stays, its own looks too.
+
+    connection bool [2B,2B], node a number from 0 to 2B - 1 -> bool [2B,2B]
+    """
+    # BEGIN SOLUTION
+    muted = connection.clone()
+    muted[:, node] = False  # the column: who looks at the node
+    muted[node, node] = connection[node, node]
+    return muted
+    # END SOLUTION
+
+# %% tags=["exercise"]
+check("04c", mute)
+
+# %% [markdown]
+# ### Exercise 04d: which loss trains the neighbors?
+#
+# Difficulty: medium · Minutes: 5 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+#
+# <details><summary>Hint</summary>
+#
+# Ask of each vector: has it looked at picture 2? v and u were encoded alone; v̄ and ū come out of the interaction.
+# </details>
+
+# %% [markdown] tags=["solution"]
+# ### Exercise 04d: which loss trains the neighbors?
+
+# %% tags=["exercise"]
+# v_2 is connected with everyone. Does the similarity of PAIR 1 in this term send a gradient to v_2? True or False for
+# (L(v,u), L(v̄,ū), L(v̄,u), L(v,ū)); pair 1 has the similarities s(v_1,u_1), s(v̄_1,ū_1), s(v̄_1,u_1), s(v_1,ū_1)
+# BEGIN SOLUTION: reaches_v2 = None  # e.g. (True, True, False, False)
+reaches_v2 = (False, True, True, True)
+# END SOLUTION
+
+# %% tags=["exercise"]
+check("04d", reaches_v2)
+
+# %% [markdown]
+# ### Exercise 04e: count (optional)
+#
+# Difficulty: hard · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+#
+# Is Standalone cheaper, because its blocks are smaller?
+
+# %% [markdown] tags=["solution"]
+# ### Exercise 04e: count (optional)
+
+# %% tags=["exercise"]
+# B = 128, D = 1024, one layer: (scores of Fusion, scores of Standalone, weights of Fusion, weights of Standalone)
+# scores: entries of QK^T of one head; weights: numbers in the D x D matrices, without biases and norms
+# BEGIN SOLUTION: counts = None
+B, D = 128, 1024
+fusion_matrices = 3 + 1 + 2  # Q K V, output, feed-forward
+branch_matrices = (3 + 1) + (3 + 1) + 2  # across, within, feed-forward
+counts = ((2 * B) ** 2, 2 * 2 * B**2, fusion_matrices * D**2, 2 * branch_matrices * D**2)
+# END SOLUTION
+
+# %% tags=["exercise"]
+check("04e", counts)
+
+# %% [markdown]
+# ### Think: why does the part disappear at test time?
+#
+# Difficulty: medium · Minutes: 5 · no check
+#
+# Write two sentences: why can v̄ not be used in retrieval, and how does v learn from it nevertheless?
+#
+# <details><summary>Answer</summary>
+#
+# v̄ of a picture depends on the batch it is computed in, and a query has none; relating it with each stored item would cost as much as comparing all fragments. In training v̄ is a function of the v of all connected
+# nodes, so the losses with a bar send gradients through A into the encoders: the plain embeddings become such that they work well *after* mixing with their neighbors, and they keep that when the mixing is gone.
+# </details>
+
+# %% [markdown]
+# ## Summary
+#
+# - B pairs become one sequence of 2B tokens, batch size 1. λS where connected and -∞ elsewhere is added to the scores.
+# - Fusion has one softmax over a whole row; Standalone looks across, then within, with a softmax each and weights of its own for each modality.
+# - With unit-length inputs the attention is almost softmax(λS): the graph decides who is heard.
+# - What the neighbors say changes v̄ little. What matters is the gradient, which runs along A and trains a pair's neighbors with it. After training the part is dropped.
+#
+# **Words introduced**: token, additive mask, relation-enhanced embedding, Fusion, Standalone, branch, effective number of neighbors, crossed terms.
+#
+# **Next**: [05 Sampling and losses](05_sampling_and_losses.ipynb): which wrong answers to learn from, and who should share a batch.
