@@ -1,6 +1,6 @@
 """Run folders: config, text side, weights and training state as safetensors and JSON. Nothing is unpickled.
 
-A file is written beside its place and renamed, so that a reader (or a resumed run) finds the old one or the new one whole.
+A file is written beside its place and renamed, so that a reader (or a resumed run) finds the old one or the new one.
 The authors' released format is in `hrem_lib.released`.
 """
 
@@ -58,9 +58,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
         raise UserError(f"{path}: not found, wanted a safetensors file written by hrem train")
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, json.loads(
                 (file.metadata() or {}).get("info", "{}")
-            )  # noqa: SIM118, E501
+            )
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: damaged or not a safetensors file ({error})") from None
 
@@ -121,7 +122,7 @@ def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
 
 
 def save_training_state(path: Path, model: HREM, optimizer: torch.optim.Optimizer, info: dict) -> None:
-    """All that an exact continuation needs: weights, interaction network, optimizer, random state, counters (`info`)."""
+    """All that an exact continuation needs: weights (interaction too), optimizer, random state, counters (`info`)."""
     tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}

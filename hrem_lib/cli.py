@@ -1,4 +1,4 @@
-"""The command line: `hrem train · evaluate · results · samples · doctor`. Thin: every command calls one function of the library."""
+"""The command line: `hrem train · evaluate · results · samples · doctor`. Thin: the library does the work."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def _train(args: argparse.Namespace, extra: list[str]) -> None:
     if args.resume and (args.resume / "config.json").is_file():
         start = configs.load(args.resume / "config.json")
         if start.preset != args.preset:
-            raise UserError(f"{args.resume}: got preset {args.preset}, wanted {start.preset}, with which the run was started")
+            raise UserError(
+                f"{args.resume}: got preset {args.preset}, wanted {start.preset}, with which the run was started"
+            )
     config = start.override(changes)
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -112,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train",
         help="train, select on dev, evaluate once on test",
-        description="Any setting of hrem_lib/config.py can be given as --section.field VALUE, e.g. --training.epochs 3.",
+        description="Any setting of hrem_lib/config.py can be set as --section.field VALUE, e.g. --training.seed 1.",
     )
     train.add_argument("preset", help=f"one of {', '.join(configs.PRESETS)}")
     train.add_argument("--data", type=Path, help="the NAME_precomp folder or its parent (default: the sample data)")

@@ -1,7 +1,7 @@
 """Every constant of HREM in one place, one sentence a field.
 
 Numbers without a remark are the paper's (Sec 3 and Sec 4.1) or, where the paper is silent, the released code's;
-"choice of this project" marks ours. A config is frozen, is checked when it is made, and is saved as JSON beside every result.
+"choice of this project" marks ours. A config is frozen, is checked when made, and is saved as JSON beside every result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """A fault in what the user gave: one sentence with file, got and wanted. The command line prints it and exits with 2."""
+    """A fault in what the user gave, in one sentence with file, got and wanted. The command line exits with 2."""
 
 
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

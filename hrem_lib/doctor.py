@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from importlib import metadata
 from pathlib import Path
 
 from hrem_lib import data
 from hrem_lib.config import UserError
 
-# Published sizes (METHOD of the field: images a split; features are 36 x 2048), for folders that carry these names
+# Published sizes (images a split; features are 36 x 2048), for folders that carry these names
 PUBLIC = {
     "f30k_precomp": {"train": 29000, "dev": 1014, "test": 1000},
     "coco_precomp": {"train": 113287, "dev": 1000, "testall": 5000},
@@ -34,8 +33,6 @@ def examine(folder: str | Path | None = None) -> tuple[list[str], bool]:
 
 def _packages() -> list[str]:
     lines = []
-    if sys.version_info < (3, 11):
-        lines.append(f"[FAIL] Python {sys.version_info[0]}.{sys.version_info[1]}: wanted 3.11 or newer")
     for requirement in metadata.requires("hrem") or []:
         if "extra ==" in requirement:
             continue

@@ -124,9 +124,8 @@ def build_model(
         words = BiGRUWords(vocabulary_size, m.word_dim, m.embed_dim)
         if word_vectors is not None:
             if word_vectors.shape != words.embedding.weight.shape:
-                raise UserError(
-                    f"model.glove: got vectors {tuple(word_vectors.shape)}, wanted {tuple(words.embedding.weight.shape)}"
-                )
+                got, wanted = tuple(word_vectors.shape), tuple(words.embedding.weight.shape)
+                raise UserError(f"model.glove: got vectors {got}, wanted {wanted}")
             with torch.no_grad():
                 words.embedding.weight.copy_(word_vectors)
     text_encoder = TextEncoder(words, relations())

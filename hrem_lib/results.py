@@ -1,4 +1,4 @@
-"""Result files: one JSON for each reported run, and the tables made from them. No number in the README is typed by hand."""
+"""Result files: one JSON for each reported run, and the tables made from them; no number is typed by hand."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from hrem_lib.config import UserError
 
 
 def steps_per_epoch(n_captions: int, batch_size: int) -> int:
-    """floor(captions / B), at least one: a last small batch would have another graph, so its pairs wait for the next epoch."""
+    """floor(captions / B), at least one: a small last batch would have another graph; its pairs wait an epoch."""
     return max(1, n_captions // batch_size)
 
 

@@ -158,7 +158,7 @@ def fit(
 
     Args:
         train_set: training pairs; dev: (split, tokens)
-        out: run folder; `model.safetensors`, `training_state.safetensors`, `history.jsonl` and TensorBoard files go there
+        out: run folder for `model.safetensors`, `training_state.safetensors`, `history.jsonl`, TensorBoard files
         resume: continue from `out`'s training state, exactly
     Returns:
         one dictionary an epoch, as in `history.jsonl`
@@ -281,7 +281,8 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
         for name in configs.names():
             section, key = name.split(".")
             if before[section][key] != now[section][key]:
-                raise UserError(f"{out}: got {name} = {now[section][key]}, wanted {before[section][key]} as in the run to resume")
+                got, wanted = now[section][key], before[section][key]
+                raise UserError(f"{out}: got {name} = {got}, wanted {wanted} as in the run to resume")
     folder = data.find_folder(config.data.folder) if config.data.folder else data.sample_dir()
     select = config.data.test_split if t.select_on == "test" else "dev"
     splits = {name: data.open_split(folder, name, config.data.captions_per_image)

@@ -65,8 +65,7 @@ def state_recipe(name: str, module: torch.nn.Module) -> list[dict]:
 def state_from(recipe: list[dict], name: str, seed: int) -> dict[str, torch.Tensor]:
     """The state dict of the module called `name`, from a case's recipe."""
     prefix = name + "."
-    return {spec["key"][len(prefix):]: draw(**spec, seed=seed) for spec in recipe
-            if spec["key"].startswith(prefix)}
+    return {spec["key"][len(prefix) :]: draw(**spec, seed=seed) for spec in recipe if spec["key"].startswith(prefix)}
 
 
 def input_recipe(sizes: dict, vocab: int) -> list[dict]:
@@ -99,8 +98,13 @@ def make_inputs(sizes: dict, vocab: int, seed: int) -> dict[str, torch.Tensor]:
     img_ids = torch.arange(batch) * 3 + 11
     for i in range(sizes["repeats"]):  # the last items repeat the ids of the first; features stay those drawn
         img_ids[-1 - i] = img_ids[i // 2]
-    return {"images": images, "image_lengths": image_lengths, "captions": captions, "lengths": lengths,
-            "img_ids": img_ids}
+    return {
+        "images": images,
+        "image_lengths": image_lengths,
+        "captions": captions,
+        "lengths": lengths,
+        "img_ids": img_ids,
+    }
 
 
 def save_case(folder: Path, name: str, tensors: dict[str, torch.Tensor], info: dict) -> Path:

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-
 import tiny
+
 from hrem_lib.cli import main
 
 SMALL = (
@@ -55,7 +55,9 @@ def test_ensemble_of_a_run_with_itself_is_the_run(run, tmp_path):
 
 def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(folder, tmp_path):
     command = [sys.executable, "-m", "hrem_lib", "train", "f8k", "--data", str(folder), "--out", str(tmp_path / "r")]
-    done = subprocess.run([*command, *SMALL], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [*command, *SMALL], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     assert done.returncode == 0, done.stderr
     assert sum(line.startswith("epoch ") for line in done.stdout.splitlines()) == 2
     assert done.stderr == ""

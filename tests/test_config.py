@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_bad_config_files(content, tmp_path):
 
 
 def test_every_field_is_explained_and_checked_json():
-    source = open(configs.__file__, encoding="utf-8").read()
+    source = Path(configs.__file__).read_text(encoding="utf-8")
     for name in configs.names():
         assert f"    {name.split('.')[1]}: " in source
     assert json.loads(json.dumps(configs.preset("coco").to_dict()))["data"]["folds"] == 5

@@ -107,9 +107,7 @@ def test_one_caption_a_picture_without_whole_groups(tmp_path, rows):
 
 def test_another_number_of_captions(tmp_path):
     folder = write(tmp_path / "p", caps=[f"c {j}" for j in range(2 * N)])
-    assert open_split(folder, "train", captions_per_image=2).image_of_caption.tolist() == [
-        j // 2 for j in range(2 * N)
-    ]
+    assert open_split(folder, "train", captions_per_image=2).image_of_caption.tolist() == [j // 2 for j in range(2 * N)]
 
 
 def test_two_dimensions_are_one_region(tmp_path):
@@ -387,9 +385,7 @@ def test_same_width(tmp_path):
     dev = open_split(write(tmp_path / "p", "dev", ims=np.ones((N, R + 1, F), np.float32)), "dev")
     data.check_same_width([train, dev])
     test = open_split(write(tmp_path / "p", "test", ims=np.ones((N, R, F + 2), np.float32)), "test")
-    with pytest.raises(
-        UserError, match=r"test_ims\.npy: got features of width 10, wanted 8 as in train_ims\.npy"
-    ):
+    with pytest.raises(UserError, match=r"test_ims\.npy: got features of width 10, wanted 8 as in train_ims\.npy"):
         data.check_same_width([train, dev, test])
 
 
@@ -409,9 +405,7 @@ def test_find_folder(folder, tmp_path, monkeypatch):
 
 
 def test_find_folder_says_what_is_missing(folder, tmp_path):
-    with pytest.raises(
-        UserError, match=r"got train_caps\.txt, train_ims\.npy, wanted dev_ims\.npy, dev_caps\.txt"
-    ):
+    with pytest.raises(UserError, match=r"got train_caps\.txt, train_ims\.npy, wanted dev_ims\.npy, dev_caps\.txt"):
         find_folder(folder, ("train", "dev"))
     with pytest.raises(UserError, match=r"toy_precomp: got .*wanted dev_ims.npy"):
         find_folder(tmp_path, ("train", "dev"))
@@ -456,11 +450,7 @@ def dataset(folder):
 def test_a_batch(dataset):
     plain = PairDataset(dataset.split, dataset.tokens)
     batch = plain[BatchPlan(0, 0, np.array([12, 3, 29]))]
-    assert (
-        batch.size == 3
-        and batch.image_ids.tolist() == [2, 0, 5]
-        and batch.caption_ids.tolist() == [12, 3, 29]
-    )
+    assert batch.size == 3 and batch.image_ids.tolist() == [2, 0, 5] and batch.caption_ids.tolist() == [12, 3, 29]
     assert np.array_equal(batch.regions.numpy(), features()[[2, 0, 5]]) and batch.region_mask.all()
     ids, _, mask = dataset.tokens.gather([12, 3, 29])
     assert np.array_equal(batch.words.numpy(), ids) and np.array_equal(batch.word_mask.numpy(), mask)
@@ -496,9 +486,7 @@ def test_workers_make_the_same_batches(dataset):
     assert len(here) == len(there) == 8
     for a, b in zip(here, there, strict=True):
         assert_equal(a, b)
-    assert torch.equal(
-        state, torch.get_rng_state()
-    )  # dropout draws the same numbers with and without workers
+    assert torch.equal(state, torch.get_rng_state())  # dropout draws the same numbers with and without workers
 
 
 def test_a_split_is_pickled_without_its_numbers(tmp_path):
@@ -515,9 +503,7 @@ def test_region_drop_statistics():
     mask = np.ones((4000, 36), bool)
     mask[::2, 20:] = False
     dropped = data.drop_regions(mask, np.random.default_rng(0), 0.2)
-    assert (
-        not (dropped & ~mask).any() and mask.sum() == 2000 * 56
-    )  # padding stays padding; the input is untouched
+    assert not (dropped & ~mask).any() and mask.sum() == 2000 * 56  # padding stays padding; the input is untouched
     n = mask.sum()
     assert abs(dropped.sum() / n - 0.8) < 4.5 * np.sqrt(0.16 / n)
     by_place = dropped[1::2].mean(axis=0)

@@ -15,7 +15,9 @@ PLANTED = [
 ]
 
 
-@pytest.mark.parametrize(("exercise", "label", "answer", "words"), PLANTED, ids=[f"{e}-{label}" for e, label, *_ in PLANTED])
+@pytest.mark.parametrize(
+    ("exercise", "label", "answer", "words"), PLANTED, ids=[f"{e}-{label}" for e, label, *_ in PLANTED]
+)
 def test_known_mistake_is_named(exercise, label, answer, words):
     text = exercises.sentence(exercise, *(answer if isinstance(answer, tuple) else (answer,)))
     assert "right." not in text and "not attempted" not in text

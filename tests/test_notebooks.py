@@ -94,7 +94,9 @@ def test_pictures_have_captions_and_alt_text(path):
     assert len(pictures) >= 4
     # plots.show(figure, alt) puts the alternative text into the output and a caption below the picture
     for picture in pictures:
-        assert picture.metadata.get("image/png", {}).get("alt") or picture.data.get("text/plain", "").startswith("Figure: ")
+        assert picture.metadata.get("image/png", {}).get("alt") or picture.data.get("text/plain", "").startswith(
+            "Figure: "
+        )
 
 
 @lesson

@@ -43,7 +43,9 @@ def test_every_command_is_documented():
 @pytest.mark.parametrize("line", [c for c in commands("") if c.startswith("hrem train ") and "PRESET" not in c])
 def test_recipes_hold_known_settings(line):
     words = line.split()
-    settings = {w.removeprefix("--"): v for w, v in zip(words, words[1:], strict=False) if w.startswith("--") and "." in w}
+    settings = {
+        w.removeprefix("--"): v for w, v in zip(words, words[1:], strict=False) if w.startswith("--") and "." in w
+    }
     assert configs.preset(words[2]).override(settings)
 
 

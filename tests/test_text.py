@@ -234,9 +234,7 @@ def test_truncation_keeps_sep(bert_folder):
 
 
 def test_limit_follows_the_checkpoint(bert_folder):
-    (bert_folder / "config.json").write_text(
-        '{"model_type": "bert", "max_position_embeddings": 64}', encoding="utf-8"
-    )
+    (bert_folder / "config.json").write_text('{"model_type": "bert", "max_position_embeddings": 64}', encoding="utf-8")
     assert WordPiece(bert_folder).limit == 64
 
 
@@ -244,9 +242,7 @@ def test_wordpiece_saved_and_loaded(bert_folder, tmp_path):
     text = WordPiece(bert_folder, limit=40)
     run = tmp_path / "run"
     text.save(run)
-    (run / "config.json").write_text(
-        '{"preset": "sample", "model": {}}', encoding="utf-8"
-    )  # a run's own settings
+    (run / "config.json").write_text('{"preset": "sample", "model": {}}', encoding="utf-8")  # a run's own settings
     again = load_text(run)
     assert again.kind == "wordpiece" and again.pieces == text.pieces and again.limit == 40
     for name in ("ids", "word_index", "offsets"):
@@ -318,9 +314,7 @@ def test_trained_pieces_are_the_same_in_every_process():
 def test_ids_equal_the_reference():
     folder = fixtures() / "e2e"
     text = WordPiece(folder)
-    captions = (
-        (folder / "data" / "f30k_precomp" / "test_caps.txt").read_text(encoding="utf-8").split("\n")[:-1]
-    )
+    captions = (folder / "data" / "f30k_precomp" / "test_caps.txt").read_text(encoding="utf-8").split("\n")[:-1]
     expected = json.loads((folder / "data_expected.json").read_text(encoding="utf-8"))["test_token_ids"]
     tokens = text.encode(captions)
     got = [tokens.ids[a:b].tolist() for a, b in zip(tokens.offsets, tokens.offsets[1:], strict=False)]
@@ -343,9 +337,7 @@ def captions_of(words: int, pieces: int, rows: int):
 def test_augmentation_rates_and_whole_words():
     words, pieces, rows, drop = 10, 3, 2000, 0.2
     ids, word_index, mask = captions_of(words, pieces, rows)
-    new_ids, new_index, new_mask = augment_words(
-        ids, word_index, mask, np.random.default_rng(0), drop, MASK, RANGE
-    )
+    new_ids, new_index, new_mask = augment_words(ids, word_index, mask, np.random.default_rng(0), drop, MASK, RANGE)
     counts = {"kept": 0, "masked": 0, "random": 0, "deleted": 0}
     same_random_piece = []
     for row in range(rows):
@@ -375,9 +367,7 @@ def test_augmented_rows_are_left_aligned_and_trimmed():
     ids, word_index, mask = vocabulary.encode(CAPTIONS).gather(range(5))
     rng = np.random.default_rng(3)
     for _ in range(200):
-        new_ids, new_index, new_mask = augment_words(
-            ids, word_index, mask, rng, 0.9, 3, vocabulary.random_range
-        )
+        new_ids, new_index, new_mask = augment_words(ids, word_index, mask, rng, 0.9, 3, vocabulary.random_range)
         lengths = new_mask.sum(axis=1)
         assert lengths.max() == new_mask.shape[1] and lengths.min() >= 2
         assert np.array_equal(new_mask, np.arange(new_mask.shape[1]) < lengths[:, None])

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
-import tiny
 from hrem_lib import checkpoints, data, evaluation, training
 from hrem_lib.config import UserError
 from hrem_lib.model import build_model

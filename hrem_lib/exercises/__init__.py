@@ -1,6 +1,6 @@
 """Checks for the notebooks' exercises: `check("03b", connection)` answers in one sentence and names known mistakes.
 
-Each notebook NN has a module `nbNN` with one function for each exercise letter and a table `MISTAKES` of wrong answers with
+Each notebook NN has a module `nbNN` with a function for each exercise and a table `MISTAKES` of wrong answers with
 the words that the sentence must hold; `tests/test_exercises.py` plants every one of them.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Wrong(Exception):  # noqa: N818 - reads as a sentence where it is raised
+class Wrong(Exception):
     """An answer that is not right; its text is the sentence that the student reads."""
 
 
@@ -49,7 +49,9 @@ def expect_shape(got: Any, wanted: tuple[int, ...], name: str = "result") -> Non
         raise Wrong(f"The {name} has shape {shape if hasattr(got, 'shape') else type(got).__name__}, wanted {wanted}.")
 
 
-def expect_close(got: Any, wanted: Any, name: str = "result", known: dict[str, Any] | None = None, tol: float = 1e-5) -> None:
+def expect_close(
+    got: Any, wanted: Any, name: str = "result", known: dict[str, Any] | None = None, tol: float = 1e-5
+) -> None:
     """Refuse values that differ; `known` maps a sentence about a mistake to the values which that mistake gives.
 
     Args:

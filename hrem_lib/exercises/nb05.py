@@ -100,8 +100,8 @@ def check_b(fn: Callable) -> str:
     allowed = torch.tensor([[True, True, True], [False, True, True], [False, False, False]])
     got = fn(distance.clone(), allowed.clone(), 3)
     expect_shape(got, (3, 3), "law")
-    expect_close(got[0], [0.5, 0.3, 0.2], "law of the hand example (n = 3)",
-                 {"Divide each row by its sum: probabilities add up to one.": _law_not_one(distance, allowed, 3)[0]})  # fmt: skip
+    known = {"Divide each row by its sum: probabilities add up to one.": _law_not_one(distance, allowed, 3)[0]}
+    expect_close(got[0], [0.5, 0.3, 0.2], "law of the hand example (n = 3)", known)
     if torch.isnan(got[2]).any():
         raise Wrong("A row in which nothing is allowed gives 0 / 0 = nan; wanted a row of zeros.")
     if float(got[1, 0]) > 0 or float(got[2].sum()) > 0:

@@ -91,7 +91,9 @@ def pipeline_map(*today: int) -> Figure:
         )  # fmt: skip
         if i:
             ax.add_patch(
-                FancyArrowPatch((i * 1.25 - 0.22, 0.4), (i * 1.25 - 0.03, 0.4), arrowstyle="-|>", mutation_scale=9, color=GREY)
+                FancyArrowPatch(
+                    (i * 1.25 - 0.22, 0.4), (i * 1.25 - 0.03, 0.4), arrowstyle="-|>", mutation_scale=9, color=GREY
+                )
             )
     ax.set(xlim=(-0.08, 9.85), ylim=(-0.12, 0.92))
     ax.axis("off")
@@ -170,7 +172,9 @@ def heat_map(
         for i, j in np.ndindex(*values.shape):
             if mask is None or mask[i, j]:
                 dark = shown[i, j] < middle if not signed else False
-                ax.text(j, i, f"{shown[i, j]:.2f}", ha="center", va="center", fontsize=9, color="white" if dark else "black")
+                ax.text(
+                    j, i, f"{shown[i, j]:.2f}", ha="center", va="center", fontsize=9, color="white" if dark else "black"
+                )
     for side in ax.spines.values():
         side.set_visible(False)
     ax.tick_params(length=0)

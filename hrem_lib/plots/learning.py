@@ -1,4 +1,4 @@
-"""Figures on learning: triplets, negatives, distances on spheres, batches, ablations (notebooks 05, 06; Sec 3.4, Sec 4).
+"""Figures on learning: triplets, negatives, distances on spheres, batches, ablations (05, 06; Sec 3.4, Sec 4).
 
 Every function draws numbers that the caller computed with the library; nothing is computed here but bins and means.
 """
@@ -82,9 +82,8 @@ def triplet_landscape(
     ax.contour(positive, negative, loss, levels=[1e-6], colors="white", linewidths=1.5, linestyles="--")
     every = max(1, len(positive) // 10)
     cut = (slice(every // 2, None, every),) * 2
-    ax.quiver(
-        positive[cut[0]], negative[cut[0]], step[0][cut], step[1][cut], color="white", angles="uv", scale=26, width=0.005
-    )  # fmt: skip
+    arrows = positive[cut[0]], negative[cut[0]], step[0][cut], step[1][cut]
+    ax.quiver(*arrows, color="white", angles="uv", scale=26, width=0.005)
     ax.set(xlabel="angle of anchor and positive (degrees)", ylabel="angle of anchor and negative (degrees)")
     ax.text(0.03, 0.95, "loss 0: nothing to learn", transform=ax.transAxes, color="white", va="top", weight="bold")
     figure.colorbar(image, ax=ax, label="loss of the triplet", fraction=0.046, pad=0.02)

@@ -254,7 +254,7 @@ def left_out(
         captions: for each draw what is left of the caption
         title: the finding
     """
-    figure, axes = plt.subplots(1, len(kept), figsize=(10, 3.3))
+    figure, axes = plt.subplots(1, len(kept), figsize=(10, 3.5))
     for ax, stay, caption in zip(axes, kept, captions, strict=True):
         _show_picture(ax, image, fade=0.45)
         for box, real in zip(np.asarray(boxes, dtype=float)[1:], stay[1:], strict=True):
@@ -264,9 +264,8 @@ def left_out(
             else:
                 ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=ERROR, linewidth=1.2,
                                        linestyle="--", hatch="///"))  # fmt: skip
-        ax.set_title(f"{int(np.sum(stay))} of {len(stay)} regions stay", fontsize=10)
-        ax.text(0.5, -0.04, textwrap.fill(caption, 42), transform=ax.transAxes, ha="center", va="top", fontsize=9,
-                color=INK)  # fmt: skip
+        head = f"{int(np.sum(stay))} of {len(stay)} regions stay"
+        ax.set_title(f"{head}\n{textwrap.fill(caption, 46)}", fontsize=9.5)
     figure.suptitle(title, x=0.005, ha="left", fontsize=11)
     return figure
 

@@ -30,7 +30,9 @@ def loss_terms(ax: Axes, history: list[dict]) -> None:
     collapse = [line["collapse"] for line in history]  # neighbor batches hold fewer positives
     top = 1.12 * max(*collapse, *(v for h in history for n, v in h["loss"].items() if n in TERM_NAMES))
     ax.plot(epochs, collapse, color=ERROR, linestyle="--", linewidth=1)
-    ax.text(0.99, max(collapse) / top, "collapse", color=ERROR, va="bottom", ha="right", fontsize=9, transform=ax.transAxes)
+    ax.text(
+        0.99, max(collapse) / top, "collapse", color=ERROR, va="bottom", ha="right", fontsize=9, transform=ax.transAxes
+    )
     start = history[0]["relation_from_step"]
     if start:
         at = start / (history[0]["steps"] / history[0]["epoch"]) + 0.5

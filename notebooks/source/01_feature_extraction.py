@@ -51,7 +51,7 @@ plots.show(
 # %%
 split = data.open_split(data.sample_dir(), "test")
 for name, array in (("test_ims.npy", split.features), ("test_boxes.npy", split.boxes)):
-    print(f"{name:15} {array.shape!s:14} {array.dtype}  {type(array).__name__}")
+    print(f"{name:15} {str(array.shape):14} {array.dtype}  {type(array).__name__}")
 print(f"test_caps.txt   {split.n_captions} lines, {split.captions_per_image} a picture")
 print(f"COCO, training: {113_287 * 36 * 2048 * 4 / 1e9:.1f} GB; a batch of 128: {128 * 36 * 2048 * 4 / 1e6:.0f} MB")
 
@@ -158,7 +158,8 @@ for shown, truth in zip(split.boxes, draw.truth(split)):
     found += (values.amax(0) >= 0.5).sum().item()
     fits += (values.amax(1) >= 0.5).sum().item()
     all_things += len(things)
-print(f"{100 * found / all_things:.0f} % of the true things are found; {100 * fits / (200 * 11):.0f} % of the boxes fit a whole thing")
+print(f"{100 * found / all_things:.0f} % of the true things are found")
+print(f"{100 * fits / (200 * 11):.0f} % of the boxes fit a whole thing")
 assert found / all_things > 0.85 and 0.15 < fits / 2200 < 0.5
 
 # %% [markdown]
@@ -209,9 +210,8 @@ def align_one(maps, box, cells, stride):
     return out
 
 
-print(align_one(torch.tensor([[[1.0, 2, 3, 4], [1, 2, 3, 4]]]), (1, 0, 3, 2), 2, 1))
-
 # %%
+print(align_one(torch.tensor([[[1.0, 2, 3, 4], [1, 2, 3, 4]]]), (1, 0, 3, 2), 2, 1))
 pixels = regions.to_tensor(picture)[0]  # [3,144,192]
 fast = regions.roi_align(pixels, torch.tensor(boxes), cells=6, stride=1)  # [R,3,6,6]
 slow = torch.stack([align_one(pixels, box, 6, 1) for box in boxes.tolist()])
@@ -272,7 +272,8 @@ right = total = 0
 for features, shown, truth in zip(split.features, split.boxes, draw.truth(split)):
     for name, kind in zip(read_names(torch.tensor(np.array(features)))[1:], draw.true_kinds(shown, truth)[1:]):
         right, total = right + (name == kind), total + (kind is not None)
-print(f"{100 * right / total:.0f} % of the {total} boxes that fit a thing get the right name (chance: {100 / len(regions.KINDS):.1f} %)")
+print(f"{100 * right / total:.0f} % of the {total} boxes that fit a thing get the right name")
+print(f"by chance: {100 / len(regions.KINDS):.1f} %")
 assert 0.6 < right / total < 0.95
 
 # %%
@@ -466,6 +467,7 @@ def influence(states, ids, unknown):
     return moved * (moved > 1e-5)  # rounding is no influence
 
 
+# %%
 def gru_states(ids):
     """Both directions side by side: ids [B,L] -> [B,L,2D]."""
     return gru.gru(gru.embedding(ids))[0]
@@ -487,7 +489,8 @@ forward, backward, mean, by_bert = panels.values()
 assert len(ids) == len(piece_ids)  # no word of this sentence is cut
 assert torch.equal(forward, forward.tril()) and torch.equal(backward, backward.triu())
 assert (mean > 0).all() and (by_bert > 0).all()
-print("BiGRU", tuple(gru(ids[None], all_real(ids[None])).shape), "  BERT", tuple(bert(piece_ids[None], all_real(piece_ids[None])).shape))
+for name, network, x in (("BiGRU", gru, ids[None]), ("BERT", bert, piece_ids[None])):
+    print(f"{name:6} {tuple(x.shape)} -> {tuple(network(x, all_real(x)).shape)}")
 
 # %%
 plots.show(
@@ -544,8 +547,8 @@ assert abs(share - 0.8) < 0.01
 plots.show(
     draw.left_out(picture, boxes, [stay for stay, _ in draws], [left for _, left in draws],
                   "The same pair looks different each time it is used"),
-    f"Three draws of size augmentation. Dashed and hatched: regions left out. Below: what is left of \"{caption}\"",
-    "The street picture three times, each with other boxes hatched, and three shortened versions of the caption below.",
+    f"Three draws of size augmentation. Dashed and hatched: regions left out. Above: what is left of \"{caption}\"",
+    "The street picture three times, each with other boxes hatched, and three shortened versions of the caption above.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -581,7 +584,8 @@ pads, moved = (0, 4, 8, 12, 24), {"real regions only (here)": [], "padding goes 
 with torch.no_grad():
     start = projection(raw, mask)
     for pad in pads:
-        longer, longer_mask = (torch.nn.functional.pad(x, p) for x, p in ((raw, (0, 0, 0, pad)), (mask, (0, pad))))
+        longer = torch.nn.functional.pad(raw, (0, 0, 0, pad))
+        longer_mask = torch.nn.functional.pad(mask, (0, pad))
         for name, project in zip(moved, (projection, broken)):
             difference = project(longer, longer_mask)[:, :12] - start
             moved[name].append(100 * (difference.norm() / start.norm()).item())

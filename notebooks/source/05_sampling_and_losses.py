@@ -239,7 +239,7 @@ assert all((count.diagonal() == 0).all() for count in counts.values()) and count
 # ## 5. Why does the dimension decide?
 #
 # Random points on a sphere of high dimension are nearly orthogonal: their distances crowd around √2 = 1.414, with a width of about
-# $1/\sqrt{2n}$. A law that divides by such a peak has to take exponents in the hundreds. Below, 4,000 random points around one anchor, and
+# $1/\sqrt{2n}$. A law that divides by such a peak has to take exponents in the hundreds. Below, 40 anchors among 2,000 random points, and
 # what the law of the *true* dimension draws from them.
 
 # %%
@@ -247,11 +247,12 @@ draw = torch.Generator().manual_seed(2)
 grid = np.linspace(0.01, 1.99, 400)
 random, drawn, density = {}, {}, {}
 for n in (2, 8, 64, 512):
-    points = F.normalize(torch.randn(4001, n, generator=draw), dim=1)
-    s = points[:1] @ points[1:].T
-    random[n] = (2 - 2 * s[0]).clamp(min=0).sqrt()
+    anchors, points = (F.normalize(torch.randn(size, n, generator=draw), dim=1) for size in (40, 2000))
+    s = anchors @ points.T  # [40,2000]
+    distance = (2 - 2 * s).clamp(min=0).sqrt()
     law = losses.distance_weights(s, torch.zeros_like(s, dtype=torch.bool), dim=n)
-    drawn[n] = random[n][torch.multinomial(law[0], 4000, replacement=True, generator=draw)]
+    taken = torch.multinomial(law, 100, replacement=True, generator=draw)
+    random[n], drawn[n] = distance.flatten(), distance.gather(1, taken).flatten()
     log_q = (n - 2) * np.log(grid) + (n - 3) / 2 * np.log(1 - grid**2 / 4)
     q = np.exp(log_q - log_q.max())
     density[n] = q / (q.sum() * (grid[1] - grid[0]))
