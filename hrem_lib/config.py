@@ -338,16 +338,18 @@ PRESETS: dict[str, dict] = {
         "loss": {"cutoff": 1.9},
         "training": {"batch_size": 256},
     },
-    # Flickr8k photographs with 12 x 512 features: 234 steps an epoch; warm-up and decay scaled to the length
+    # Flickr8k photographs with 12 x 512 features, 234 steps an epoch; warm-up (two epochs) and decay scaled to the
+    # length, n of the negatives' law to D (512 : 1024 = 128 : 256)
     "f8k": {
         "model": {"embed_dim": 256, "text_encoder": "bigru"},
-        "training": {"epochs": 15, "decay_epochs": [9, 13], "warmup_steps": 700},
-        "sampling": {"neighbor_epoch": 0},
+        "loss": {"sampling_dim": 128},
+        "training": {"epochs": 10, "decay_epochs": [6, 8], "warmup_steps": 470},
     },
     # the drawn sample world: 5,000 pairs of 12 x 96 features, 39 steps an epoch; small enough for a laptop
     "sample": {
         "model": {"embed_dim": 128, "text_encoder": "bigru", "heads": 8, "word_dim": 128, "min_word_count": 1},
         "graph": {"top_matches": 6},
+        "loss": {"sampling_dim": 64},
         "training": {"epochs": 20, "decay_epochs": [14, 18], "warmup_steps": 200},
         "sampling": {"neighbor_epoch": 16},
     },

@@ -152,6 +152,7 @@ def layer_bars(panels: Sequence[tuple[str, Sequence[Layer], float]], floor: floa
     figure, axes = plt.subplots(1, len(panels), figsize=(ROW[0], 1.2 + 0.27 * rows), squeeze=False)
     for ax, (title, report, tolerance) in zip(axes[0], panels, strict=True):
         _bars(ax, report, tolerance, floor)
+        ax.set_xticks([10.0**p for p in range(-16, 1, 8 if len(panels) > 2 else 4)])
         ax.set_title(title)
     return figure
 
@@ -172,7 +173,6 @@ def _bars(ax: Axes, report: Sequence[Layer], tolerance: float, floor: float) -> 
     ax.set_yticks(range(len(report)), [layer.name for layer in report])
     ax.tick_params(axis="y", length=0)
     ax.set(xscale="log", xlim=(floor, right), ylim=(len(report) - 0.5, -1.4), xlabel="largest difference")
-    ax.set_xticks([10.0**p for p in range(-16, 1, 4)])
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 
