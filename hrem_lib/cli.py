@@ -90,7 +90,12 @@ def _samples(args: argparse.Namespace, extra: list[str]) -> None:
     from hrem_lib import regions
 
     _settings(extra)
-    regions.regenerate(args.out, train_network=args.train_network)
+    if args.out.exists() and any(args.out.iterdir()):
+        raise UserError(f"{args.out}: exists and is not empty, wanted a new folder")
+    if args.part is not None and args.part < 1:
+        raise UserError(f"--part: got {args.part}, wanted at least 1")
+    sizes = None if args.part is None else dict.fromkeys(("train", "dev", "test"), args.part)
+    regions.regenerate(args.out, sizes=sizes, train_network=args.train_network, log=True)
     print(f"written to {args.out}")
 
 
@@ -139,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
 
     samples = commands.add_parser("samples", help="draw the sample world again from its seed")
     samples.add_argument("--out", type=Path, required=True, help="folder to write")
+    samples.add_argument("--part", type=int, metavar="N", help="the first N pictures of each split only")
     samples.add_argument("--train-network", action="store_true", help="train the region network again, too")
     samples.set_defaults(run_command=_samples)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
+from hrem_lib import data
 from hrem_lib.cli import main
 
 SMALL = (
@@ -206,6 +207,22 @@ def test_doctor(folder, tmp_path, capsys):
     assert main(["doctor", "--data", str(bad)]) == 2
     text = capsys.readouterr().out
     assert "[FAIL]" in text and "199" in text and "[OK] bad_precomp/dev" in text
+
+
+def test_samples_draws_the_shipped_pictures_again(tmp_path, capsys):
+    from PIL import Image
+
+    assert main(["samples", "--out", str(tmp_path / "world"), "--part", "1"]) == 0
+    shipped = data.sample_dir()
+    for split in ("train", "dev", "test"):
+        new = (tmp_path / "world" / "sample_precomp" / f"{split}_caps.txt").read_text().splitlines()
+        assert new == (shipped / f"{split}_caps.txt").read_text().splitlines()[:5]
+        places = [folder / "pictures" / split / "0000.png" for folder in (tmp_path / "world", shipped.parent)]
+        a, b = (np.asarray(Image.open(place).convert("RGB")) for place in places)
+        assert np.array_equal(a, b)
+    capsys.readouterr()
+    assert main(["samples", "--out", str(tmp_path / "world")]) == 2
+    assert "not empty" in capsys.readouterr().err
 
 
 def test_help_names_every_command(capsys):

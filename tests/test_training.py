@@ -8,6 +8,7 @@ import tiny
 import torch
 
 from hrem_lib import checkpoints, data, evaluation, training
+from hrem_lib import config as configs
 from hrem_lib.config import UserError
 from hrem_lib.model import build_model
 
@@ -283,3 +284,14 @@ def test_every_option_takes_a_step(folder, change):
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
     values = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=True)
     assert torch.isfinite(values["total"])
+
+
+def test_shipped_checkpoint_gives_its_figures():
+    run = checkpoints.load_run(data.sample_run())
+    assert run.config.to_dict() == configs.preset("sample").to_dict()
+    split = data.open_split(data.sample_dir(), "test")
+    again = evaluation.evaluate([(run.model, run.text.encode(split.captions))], split)
+    stored = json.loads((data.sample_run() / "metrics.json").read_text())["test"]
+    assert again["rSum"] == pytest.approx(stored["rSum"], abs=1.0)  # a rank may turn on another processor
+    for direction in ("i2t", "t2i"):
+        assert again[direction]["R@1"] >= 20 * 0.5  # chance with 200 pictures is 0.5

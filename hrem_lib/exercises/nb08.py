@@ -63,7 +63,7 @@ def check_a(convert: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> str:
     plain, exchanged = _convert(small, transpose=False), _convert(small, exchange=True)
     for name, value in wanted.items():
         known = {
-            "A kernel is [in, out], a weight [out, in]: yours is not transposed, and as it is square no shape tells.": plain,
+            "A kernel is [in, out], a weight [out, in]: yours is not transposed; being square, no shape tells.": plain,
             "The first and the second layer are exchanged; both are square, so no shape tells.": exchanged,
         }
         expect_close(got[name], value, f"tensor {name}", {text: wrong[name] for text, wrong in known.items()})
@@ -86,7 +86,9 @@ def check_a(convert: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> str:
         convert({**state, "ffn.gate.kernel": torch.eye(5)})
     except Exception as error:
         if not isinstance(error, ValueError) or "ffn.gate.kernel" not in str(error):
-            raise Wrong("An unknown name should raise a ValueError that holds the name, here ffn.gate.kernel.") from None
+            raise Wrong(
+                "An unknown name should raise a ValueError that holds the name, here ffn.gate.kernel."
+            ) from None
     else:
         raise Wrong("The unknown name ffn.gate.kernel was dropped in silence; raise a ValueError that names it.")
     return "Names, layout, prefix and unknown names are taken care of; the layer gives the same numbers to 1e-10."
@@ -251,7 +253,9 @@ def check_c(paired_interval: Callable[..., tuple[float, float]]) -> str:
         )
     low, high = ask(np.ones((10, 5)), np.zeros((10, 5)))
     if math.isclose(high, 1, abs_tol=1e-6):
-        raise Wrong("A model that finds all is 100 points better than one that finds nothing, yours says 1: use per cent.")
+        raise Wrong(
+            "A model that finds all is 100 points better than one that finds nothing, yours says 1: use per cent."
+        )
     turned = {"The sign is wrong: wanted is a minus b.": [-100, -100]}
     expect_close([low, high], [100.0, 100.0], "interval of all against nothing", turned)
     wanted = _interval(a, b, 2000, 0)
@@ -319,7 +323,9 @@ def check_d(card: dict[str, object]) -> str:
     if "dev" in words("selected on") or "val" in words("selected on"):
         raise Wrong("selected on: the text never mentions a dev split, and a card does not say what one hopes.")
     if words("selected on") != "test":
-        raise Wrong("selected on: the best epoch on the test images is reported, so the test split selected it: 'test'.")
+        raise Wrong(
+            "selected on: the best epoch on the test images is reported, so the test split selected it: 'test'."
+        )
     for key in ("seeds", "versions"):
         if words(key) != _SILENT:
             raise Wrong(f"{key}: the text is silent, and a card says so in the words 'not stated'.")

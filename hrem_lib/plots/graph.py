@@ -51,6 +51,14 @@ def crops(picture: np.ndarray, boxes: np.ndarray, size: int = 56) -> list[np.nda
     return out
 
 
+def _lines(text: str, width: int, most: int) -> str:
+    """The text in lines of at most `width`, cut with three dots after `most` lines."""
+    lines = textwrap.wrap(text, width)
+    return "\n".join(
+        lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: width - 2].rstrip() + " …"]
+    )
+
+
 def batch_sheet(images: Sequence[np.ndarray], captions: Sequence[str], labels: Sequence[str] | None = None) -> Figure:
     """The pairs of a batch: numbered pictures, each with its caption; `labels` are the short names used in matrices."""
     columns = min(4, len(images))
@@ -310,7 +318,7 @@ def top_matches(curves: dict[str, np.ndarray], counts: dict[str, np.ndarray], ti
         counts: name -> q of t2i [K]
         titles: findings
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.3), layout="constrained", sharey=True)
     for ax, parts, title in zip(axes, (curves, counts), titles, strict=True):
         for n, (name, values) in enumerate(parts.items()):
             color, marker = (RELATION, "o") if n == 0 else (GREY, "vx^d"[n % 4])
@@ -356,7 +364,7 @@ def agreement(shares: Sequence[float], panels: dict[str, dict[str, Sequence[floa
             color, marker, style = looks[name]
             ax.plot(shares, line, color=color, marker=marker, linestyle=style, label=name)
         ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-        ax.text(0.3, 0.245, "chance", fontsize=9)
+        ax.text(0.63, 0.66, "chance", fontsize=9, ha="right")
         ax.axvline(default, color=GREY, linewidth=1, linestyle=":")
         ax.text(default, 0.03, " ρ of the paper", fontsize=9, color="#505050")
         ax.set(xlabel="neighbor share ρ", xlim=(0, 1.02), ylim=(0, 1.03), title=title)
@@ -415,7 +423,7 @@ def batch_as_sequence(images: Sequence[np.ndarray], captions: Sequence[str], wid
     for n in range(b):
         y = 3.42 - 0.98 * n
         ax.add_artist(AnnotationBbox(OffsetImage(images[n], zoom=0.31), (0.42, y), frameon=False, pad=0))
-        ax.text(0.9, y, "\n".join(textwrap.wrap(captions[n], 20)[:3]), fontsize=9, va="center")
+        ax.text(0.9, y, _lines(captions[n], 20, 3), fontsize=9, va="center")
     ax.text(3.55, 4.2, f"Fragment attention (notebook 02): B sequences, [B, R, {width}]", weight="bold", va="top")
     for n in range(b):
         for r in range(6):
@@ -470,7 +478,7 @@ def attention_triptych(
     """
     bias = np.asarray(bias)
     mask = np.isfinite(bias)
-    figure, axes = plt.subplots(1, 3, figsize=(11, 4.3), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(10, 4.0), layout="constrained")
     top = max(np.abs(np.asarray(scores)[mask]).max(), 1e-9)
     spread = np.ptp(bias[mask])
     low = bias[mask].min()
@@ -493,6 +501,8 @@ def attention_pair(
     images: Sequence[np.ndarray],
     labels: Sequence[str],
     titles: tuple[str, str],
+    limit: float | None = None,
+    colorbar: str = "share of the row (hatched: not connected)",
 ) -> Figure:
     """Two matrices over the same nodes and links side by side, e.g. the attention of Fusion and of Standalone.
 
@@ -501,12 +511,14 @@ def attention_pair(
         connection: A [2B,2B]
         images, labels: B each
         titles: findings
+        limit: top of the color scale; larger values have its color
+        colorbar: its label
     """
     connection = np.asarray(connection)
     figure, axes = plt.subplots(1, 2, figsize=(10, 5.1), layout="constrained")
     black = set(np.unique(left)) <= {0.0, 1.0}
     shown = [np.asarray(right)[connection]] + ([] if black else [np.asarray(left)[connection]])
-    limits = (0, max(part.max() for part in shown))
+    limits = (0, limit or max(part.max() for part in shown))
     for ax, values, title, first in zip(axes, (left, right), titles, (True, False), strict=True):
         cmap = ListedColormap(["#202020"]) if first and black else "cividis"
         image = blocks(ax, np.where(connection, values, 0), connection, (0, 1) if first and black else limits, cmap)
@@ -514,7 +526,7 @@ def attention_pair(
         ax.set_title(title)
         ax.set_xlabel("column = who is looked at", labelpad=50)
     axes[0].set_ylabel("row = who looks", labelpad=48)
-    figure.colorbar(image, ax=axes[1], fraction=0.04, pad=0.02, label="share of the row (hatched: not connected)")
+    figure.colorbar(image, ax=axes[1], fraction=0.04, pad=0.02, label=colorbar)
     return figure
 
 
@@ -588,7 +600,7 @@ def arrows(
             box = OffsetImage(images[n], zoom=0.27, alpha=1.0 if on else 0.3)
             ax.add_artist(AnnotationBbox(box, (x - 0.35, y), frameon=False, pad=0))
         else:
-            ax.text(x + 0.1, y, "\n".join(textwrap.wrap(captions[n], 38)[:2]), fontsize=9, va="center",
+            ax.text(x + 0.1, y, _lines(captions[n], 43, 2), fontsize=9, va="center",
                     color="black" if on else "#A0A0A0")  # fmt: skip
         if on:
             end = (x + 0.08, y) if side == 0 else (x, y)
@@ -648,7 +660,10 @@ def movement(
         ax.plot(*u.T, "s", color=TEXT, markersize=7, label="captions")
         if numbers:
             for n, (x, y) in enumerate(v):
-                ax.annotate(str(n + 1), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=9, color=IMAGE)
+                shift = ((6, 4), (-12, 4), (6, -10), (-12, -10))[
+                    n % 4
+                ]  # close points must not hide each other's numbers
+                ax.annotate(str(n + 1), (x, y), xytext=shift, textcoords="offset points", fontsize=9, color=IMAGE)
         ax.set(title=title, xlabel="first main direction", aspect="equal")
     panels[0].set_ylabel("second main direction")
     panels[0].legend(fontsize=9)
@@ -659,12 +674,12 @@ def recall_bars(
     names: Sequence[str], values: Sequence[float], chance: float, title: str, honest: Sequence[bool]
 ) -> Figure:
     """R@1 for several ways to score, with the chance line; ways that use the answer are hatched vermilion."""
-    figure, ax = plt.subplots(figsize=(7.5, 3.3), layout="constrained")
+    figure, ax = plt.subplots(figsize=(8, 2.9), layout="constrained")
     for n, (value, fair) in enumerate(zip(values, honest, strict=True)):
         ax.barh(n, value, color=RELATION if fair else ERROR, hatch="" if fair else "//", edgecolor="white")
-        ax.text(value + 1, n, f"{value:.0f}", va="center")
+        ax.text(value + 1, n, f"{value:.1f}", va="center")
     ax.axvline(chance, color="black", linestyle="--", linewidth=1)
-    ax.text(chance + 0.5, len(names) - 0.45, "chance", fontsize=9, va="bottom")
+    ax.text(chance + 0.7, len(names) - 0.32, "chance", fontsize=9, va="center")
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="R@1 in per cent", xlim=(0, 108), ylim=(len(names) - 0.1, -0.6), title=title)
     return figure

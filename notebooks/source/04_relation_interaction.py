@@ -152,8 +152,7 @@ assert len(fusion.layers) == 1
 assert torch.allclose(v_rel, library_v, atol=1e-5) and torch.allclose(u_rel, library_u, atol=1e-5)
 assert torch.allclose(attention, used[0], atol=1e-5)
 print("attention", list(attention.shape), " each row adds up to one:", bool(torch.allclose(attention.sum(-1), torch.ones(()))))
-print(f"lambda S where connected: {float(bias[A].min()):.1f} to {float(bias[A].max()):.1f}")
-print(f"scores, all heads: {float(scores.min()):.2f} to {float(scores.max()):.2f}")
+print(f"largest lambda S: {float(bias.max()):.1f},  all scores below 0.1 in size:", bool(scores.abs().max() < 0.1))
 
 # %%
 plots.show(
@@ -169,9 +168,10 @@ fresh = interaction.Fusion(v.size(1), fusion.layers[0].self_attn.heads).eval()  
 with torch.no_grad():
     _, _, untrained = fresh(v, u, bias, return_weights=True)
 from_graph = bias.softmax(-1)  # what A and S alone would give
-for name, weights in (("before training", untrained[0]), ("after training", attention)):
-    print(f"{name}: attention differs from softmax(lambda S) by at most {float((weights - from_graph).abs().max()):.2f}")
-assert (untrained[0] - from_graph).abs().max() < 0.01 and (attention - from_graph).abs().max() < 0.03
+for name, weights, limit in (("before training", untrained[0], 0.01), ("after training", attention, 0.03)):
+    largest = float((weights - from_graph).abs().max())  # over all heads and nodes
+    print(f"{name}: every attention weight is within {limit} of softmax(lambda S):", largest < limit)
+    assert largest < limit
 
 # %% [markdown]
 # **What you should see** (the answer to *predict first* is **c**): before training the attention is softmax(λS) to within 0.01, and after training to
@@ -323,8 +323,9 @@ for i, s in enumerate(similarities):
 others = 1 - pull.diagonal() / pull.sum(1)
 plots.show(
     draw.attention_pair(A.float(), pull / pull.sum(1, keepdim=True), A, pictures, labels,
-                        ("Connection A", f"Gradient: {100 * float(others.mean()):.0f} % goes to the neighbors")),
-    "Left: who looks at whom. Right: share of the gradient of each node's pair similarity that reaches every node.",
+                        ("Connection A", f"Gradient: {100 * float(others.mean()):.0f} % goes to the neighbors"),
+                        limit=0.06, colorbar="share of the gradient (yellow: 0.06 or more)"),
+    "Left: who looks at whom. Right: how the gradient of each node's pair similarity is shared out. The diagonal is off the scale.",
     "Two 16 by 16 matrices with the same pattern of connections. The right one is strongest on its diagonal and exactly empty where A is empty.",
 )
 assert (pull[~A] == 0).all() and (pull[A] > 0).all() and 0.1 < others.mean() < 0.6
@@ -355,23 +356,23 @@ def enhanced(images_of, texts_of):
 with_partner, with_others = enhanced(order, order), enhanced(order, order.roll(20))
 best = {"plain v, u": (all_images.emb, all_texts.emb), "v̄, ū, partner in the batch": with_partner, "v̄, ū, partner elsewhere": with_others}
 best = {name: (a @ b.T).argmax(1) for name, (a, b) in best.items()}
-recall = {name: 100 * float((top == torch.arange(200)).float().mean()) for name, top in best.items()}
+hits = {name: int((top == torch.arange(200)).sum()) for name, top in best.items()}
 changed = int((best["v̄, ū, partner in the batch"] != best["v̄, ū, partner elsewhere"]).sum())
-print("R@1, one caption a picture:", {name: round(value) for name, value in recall.items()})
+print("own caption first, of 200 pictures:", hits)
 print(f"first answers that change with the batch mates: {changed} of 200")
 
 # %%
 plots.show(
-    draw.recall_bars(list(recall), list(recall.values()), 0.5, f"{changed} of 200 first answers depend on who shares the batch", [True, False, False]),
+    draw.recall_bars(list(hits), [n / 2 for n in hits.values()], 0.5, f"{changed} of 200 first answers depend on who shares the batch", [True, False, False]),
     "R@1 from picture to caption among 200 pairs. Hatched: not a fair way to search, because the answer depends on the batch.",
     "Three bars: plain embeddings, enhanced with the partner in the batch, enhanced with the partner elsewhere.",
 )
-assert changed > 0 and min(recall.values()) > 10
+assert changed > 0 and min(hits.values()) > 40
 
 # %% [markdown]
 # **What you should see**: some first answers change although the picture did not. A search engine whose answers depend on who asks at the same time is no good, and a single
 # query has no batch at all. Besides, a query would have to be related with every stored item again. So the encoders alone are kept. Encoding N pairs then costs 2N network runs, and one
-# query a single run. That v̄ can score a little higher or lower than v here is not the point.
+# query a single run. (The bars themselves should not tempt you: with 200 queries the interval of R@1 is about ± 7, see notebook 00.)
 #
 # ## The paper, the released code, and this library
 #
