@@ -62,7 +62,7 @@ def test_override_reads_text_as_the_fields_type():
         ("graph.interaction", "fuson", ["'fuson'", "fusion", "standalone"]),
         ("graph.neighbor_share", "1.5", ["1.5", "up to 1"]),
         ("graph.neighbor_share", "0", ["above 0"]),
-        ("model.heads", "7", ["7", "divisor", "256"]),
+        ("model.heads", "7", ["7", "divisor", "128"]),
         ("loss.cutoff", "0.3", ["loss.cutoff", "0.3"]),
         ("loss.terms", "", ["at least one"]),
         ("sampling.clusters_per_batch", "5", ["5 x 8 = 40", "128"]),

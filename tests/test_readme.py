@@ -15,8 +15,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def commands(language):
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    """Lines of the README's code blocks of a language ("" for none), without comments."""
+    lines, inside = [], None
+    for line in README.splitlines():
+        if line.startswith("```"):
+            inside = line[3:] if inside is None else None
+        elif inside == language and line.strip():
+            lines.append(line.split("  #")[0].strip())
+    return lines
 
 
 def test_quick_start_commands_are_make_targets():

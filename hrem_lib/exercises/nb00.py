@@ -46,7 +46,7 @@ def _own_wrong(similarity, owner) -> np.ndarray:
 def check_a(fn) -> str:
     """`ranks_i2t(similarity [n,m], image_of_caption [m]) -> [n]`."""
     for similarity, owner in ((HAND, HAND_OWNER), *(_random(seed) for seed in range(3))):
-        got, wanted = np.asarray(fn(similarity.copy(), owner.copy())), _i2t(similarity, owner)
+        got, wanted = np.array(fn(similarity.copy(), owner.copy())), _i2t(similarity, owner)
         if got.shape == (len(owner),):
             raise Wrong(
                 f"You return {len(owner)} ranks, one a caption; i2t has {len(wanted)}, one a picture: "

@@ -64,7 +64,13 @@ def check_a(fn: Callable[..., Tensor]) -> str:
     boxes = torch.cat([corner, corner + 3 + 13 * torch.rand(5, 2, generator=generator, dtype=torch.float64)], 1)
     cases = (
         ("crop of the box 1 0 3 2 from the rows 1 2 3 4", ramp, box, 2, 1),
-        ("crop of the box 0 0 2 2 (at the border) from the rows 1 2 3 4", ramp, box - torch.tensor([1.0, 0, 1, 0]), 2, 1),
+        (
+            "crop of the box 0 0 2 2 (at the border) from the rows 1 2 3 4",
+            ramp,
+            box - torch.tensor([1.0, 0, 1, 0]),
+            2,
+            1,
+        ),
         ("crop of five random boxes", maps, boxes, 3, 4),
     )
     for name, plane, where, cells, stride in cases:
@@ -252,7 +258,9 @@ def check_d(fn: Callable[..., Tensor]) -> str:
 # ----------------------------------------------------------------------------- e: neighbors of the same kind
 
 
-def _agreement(features: Tensor, kinds: Sequence[str], unit: bool = True, itself: bool = False, far: bool = False) -> float:
+def _agreement(
+    features: Tensor, kinds: Sequence[str], unit: bool = True, itself: bool = False, far: bool = False
+) -> float:
     x = torch.as_tensor(features, dtype=torch.float64)
     x = x / x.norm(dim=1, keepdim=True) if unit else x
     similar = x @ x.T
@@ -278,7 +286,10 @@ def check_e(fn: Callable[..., float]) -> str:
     random = torch.randn(30, 4, generator=generator, dtype=torch.float64).abs()
     random = random * (1 + 5 * torch.rand(30, 1, generator=generator, dtype=torch.float64))
     random[torch.arange(30), torch.arange(30) % 3] += 2
-    for name, features, labels in (("share in the hand example", hand, names), ("share of 30 random regions", random, kinds)):
+    for name, features, labels in (
+        ("share in the hand example", hand, names),
+        ("share of 30 random regions", random, kinds),
+    ):
         got = fn(features.clone(), list(labels))
         known = {words: _agreement(features, labels, **change) for words, change in AGREEMENT_MISTAKES}
         expect_close(float(got), _agreement(features, labels), name, known)
@@ -290,14 +301,17 @@ def _wrong_vocabulary(**change: object) -> Callable[..., list[str]]:
 
 
 MISTAKES = [
-    *[("a", next(iter(change)), lambda *x, change=change: _roi(*x, **change), words[:40]) for words, change in ROI_MISTAKES],
+    *[("a", next(iter(change)), lambda *x, change=change: _roi(*x, **change), words[:40])
+      for words, change in ROI_MISTAKES],
     ("b", "test captions leak", _wrong_vocabulary(used=("train", "dev", "test")), "leaks the test split"),
     ("b", "dev captions leak", _wrong_vocabulary(used=("train", "dev")), "only training captions"),
     ("b", "ties as first seen", _wrong_vocabulary(order="count only"), "sorted by the alphabet"),
     ("b", "no special words", _wrong_vocabulary(specials=False), "<pad> <start> <end> <unk>"),
     ("b", "min_count ignored", lambda splits, min_count: _vocabulary(splits), "at least twice"),
-    *[("c", next(iter(change)), lambda *x, change=change: _collate(*x, **change), words[:30]) for words, change in COLLATE_MISTAKES],
+    *[("c", next(iter(change)), lambda *x, change=change: _collate(*x, **change), words[:30])
+      for words, change in COLLATE_MISTAKES],
     *[("d", "-".join(map(str, change.values())), lambda *x, change=change: _project(*x, **change), words[:40])
       for words, change in PROJECT_MISTAKES],
-    *[("e", next(iter(change)), lambda *x, change=change: _agreement(*x, **change), words[:30]) for words, change in AGREEMENT_MISTAKES],
+    *[("e", next(iter(change)), lambda *x, change=change: _agreement(*x, **change), words[:30])
+      for words, change in AGREEMENT_MISTAKES],
 ]  # fmt: skip

@@ -54,7 +54,9 @@ def check_a(fn: Callable[..., Tensor]) -> str:
     x, mask = _batch()
     got = _apply(fn, torch.where(mask[..., None], x, torch.nan), mask)
     if got.isnan().any():
-        raise Wrong("With NaN in the padding your mean is NaN, because 0 x NaN is NaN: use torch.where instead of a product.")
+        raise Wrong(
+            "With NaN in the padding your mean is NaN, because 0 x NaN is NaN: use torch.where instead of a product."
+        )
     return "Whatever stands in the padding, even NaN, has no influence."
 
 
@@ -74,7 +76,7 @@ def _max_k(x: Tensor, mask: Tensor, k: int, shrink: bool = False, divide: str = 
 
 
 MAX_MISTAKES = (
-    ("Your k shrinks for good: after a short sample all later ones use its k. Take min(k, count) for each sample alone.",
+    ("Your k shrinks for good: after a short sample all later ones use its k. Take min(k, count) for each sample.",
      {"shrink": True}),
     ("A sample with fewer than k fragments is divided by k; divide by the number of values that were taken.",
      {"divide": "k"}),
@@ -127,7 +129,8 @@ def _encode(x: Tensor, mask: Tensor, fault: str = "") -> Tensor:
 
 
 ENCODERS = {
-    "leak": ("padding passes the affine layer and enters the mean", "Add padding rows (mask False) to a picture and compare."),
+    "leak": ("padding passes the affine layer and enters the mean",
+             "Add padding rows (mask False) to a picture and compare."),
     "norm": ("a batch normalization sees the padding", "Add padding rows (mask False) to a picture and compare."),
     "shrink": ("k shrinks for all samples after a short one",
                "Put a picture with a single region in front of the others and compare again."),
@@ -227,7 +230,9 @@ def _copy(theirs: nn.TransformerEncoderLayer, load: bool = True, evaluate: bool 
 # ------------------------------------------------------------------------------------- e: pooling of sorted values
 
 
-def _sorted_pool(x: Tensor, mask: Tensor, logits: Tensor, sort: bool = True, up: bool = False, softmax: str = "valid") -> Tensor:
+def _sorted_pool(
+    x: Tensor, mask: Tensor, logits: Tensor, sort: bool = True, up: bool = False, softmax: str = "valid"
+) -> Tensor:
     out = []
     for fragments, real in zip(x, mask, strict=True):
         values, n = fragments[real], int(real.sum())
@@ -262,14 +267,17 @@ def check_e(fn: Callable[..., Tensor]) -> str:
         known = {words: _sorted_pool(fragments, real, weights, **change) for words, change in SORTED_MISTAKES}
         got = _apply(fn, fragments, real, weights.clone())
         expect_close(got, _sorted_pool(fragments, real, weights), name, known)
-    expect_close(_apply(fn, x, mask, torch.zeros(6, dtype=torch.float64)), _mean(x, mask), "result with equal logits (the mean)")
+    expect_close(
+        _apply(fn, x, mask, torch.zeros(6, dtype=torch.float64)), _mean(x, mask), "result with equal logits (the mean)"
+    )
     return "Equal logits give the mean, one large first logit the maximum: learned logits choose between them."
 
 
 MISTAKES = [
     *[("a", "-".join(map(str, change.values())), lambda x, mask, change=change: _mean(x, mask, **change), words[:40])
       for words, change in MEAN_MISTAKES],
-    ("a", "NaN in the padding", lambda x, mask: (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True), "0 x NaN is NaN"),
+    ("a", "NaN in the padding", lambda x, mask: (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True),
+     "0 x NaN is NaN"),
     *[("b", "-".join(map(str, change.items())), lambda *x, change=change: _max_k(*x, **change), words[:40])
       for words, change in MAX_MISTAKES],
     ("b", "-1e4 in half precision", lambda x, mask, k: _max_k(x, mask, k, fill=-1e4), "half precision"),

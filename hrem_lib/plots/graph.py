@@ -54,9 +54,8 @@ def crops(picture: np.ndarray, boxes: np.ndarray, size: int = 56) -> list[np.nda
 def _lines(text: str, width: int, most: int) -> str:
     """The text in lines of at most `width`, cut with three dots after `most` lines."""
     lines = textwrap.wrap(text, width)
-    return "\n".join(
-        lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: width - 2].rstrip() + " …"]
-    )
+    last = textwrap.shorten(" ".join(lines[most - 1 :]), width, placeholder=" …")
+    return "\n".join([*lines[: most - 1], last])
 
 
 def batch_sheet(images: Sequence[np.ndarray], captions: Sequence[str], labels: Sequence[str] | None = None) -> Figure:
@@ -331,7 +330,7 @@ def top_matches(curves: dict[str, np.ndarray], counts: dict[str, np.ndarray], ti
                 label=name,
             )
         ax.set(xlabel="place in the sorted list", title=title, xticks=range(1, len(next(iter(parts.values()))) + 1))
-        ax.legend(fontsize=9)
+    axes[0].legend(fontsize=9, loc="lower left")
     axes[0].set_ylabel("best match of a fragment")
     return figure
 
@@ -478,7 +477,7 @@ def attention_triptych(
     """
     bias = np.asarray(bias)
     mask = np.isfinite(bias)
-    figure, axes = plt.subplots(1, 3, figsize=(10, 4.0), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.7), layout="constrained")
     top = max(np.abs(np.asarray(scores)[mask]).max(), 1e-9)
     spread = np.ptp(bias[mask])
     low = bias[mask].min()
@@ -543,7 +542,7 @@ def relevance_sweep(
         titles: findings
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    colors = [RELATION, IMAGE, ERROR, EXTRA[0]] + [GREY] * 40
+    colors = [RELATION, IMAGE, ERROR] + [GREY] * 40
     order = np.argsort(-rows[-1])
     for place, j in enumerate(order):
         color, strong = colors[place], place < 3
@@ -633,7 +632,7 @@ def movement(
     titles: Sequence[str],
     numbers: bool = True,
 ) -> Figure:
-    """Embeddings before and after the interaction, the plane of their two main directions (PCA of all four sets).
+    """Embeddings before and after the interaction; across: main direction of v and u, up: the pictures' common step.
 
     Args:
         image_emb, text_emb: v, u [B,D]
@@ -642,12 +641,14 @@ def movement(
         numbers: write the number of the pair beside its points
     """
     b = len(image_emb)
-    points = np.concatenate([np.asarray(p, dtype=float) for p in (image_emb, text_emb, image_emb_rel, text_emb_rel)])
-    centered = points - points.mean(0)
-    axes_ = np.linalg.svd(centered, full_matrices=False)[2][:2]  # [2,D]
-    axes_ = axes_ * np.sign(axes_[np.arange(2), np.abs(axes_).argmax(1)])[:, None]  # the same sign everywhere
-    flat = centered @ axes_.T  # [4B,2]
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharex=True, sharey=True)
+    v, u, v_rel, u_rel = (np.asarray(p, dtype=float) for p in (image_emb, text_emb, image_emb_rel, text_emb_rel))
+    before = np.concatenate([v, u])
+    across = np.linalg.svd(before - before.mean(0), full_matrices=False)[2][0]  # [D]
+    across = across * np.sign(across[np.abs(across).argmax()])  # the same sign on every machine
+    up = (v_rel - v).mean(0)
+    up = up - (up @ across) * across
+    flat = np.concatenate([before, v_rel, u_rel]) @ np.stack([across, up / np.linalg.norm(up)], 1)  # [4B,2]
+    figure, panels = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained", sharex=True, sharey=True)
     for ax, start, title in zip(panels, (0, 2 * b), titles, strict=True):
         v, u = flat[start : start + b], flat[start + b : start + 2 * b]
         if start:
@@ -664,8 +665,8 @@ def movement(
                     n % 4
                 ]  # close points must not hide each other's numbers
                 ax.annotate(str(n + 1), (x, y), xytext=shift, textcoords="offset points", fontsize=9, color=IMAGE)
-        ax.set(title=title, xlabel="first main direction", aspect="equal")
-    panels[0].set_ylabel("second main direction")
+        ax.set(title=title, xlabel="main direction of v and u")
+    panels[0].set_ylabel("common step of the pictures")
     panels[0].legend(fontsize=9)
     return figure
 

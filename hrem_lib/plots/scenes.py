@@ -16,11 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from PIL import Image
-from torch import Tensor
 
 from hrem_lib import regions, scenes
 from hrem_lib.data import Split
-from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, heat_map, thumbnails
+from hrem_lib.plots.house import ERROR, GREY, IMAGE, RELATION, TEXT, heat_map, thumbnails
 
 INK = "#404040"
 LOOKS = {True: (IMAGE, "-", "✓"), False: (ERROR, "--", "✗"), None: ("#606060", ":", " ")}
@@ -48,7 +47,9 @@ def true_kinds(boxes: np.ndarray, scene: dict, least: float = 0.5) -> list[str |
     """
     things = torch.tensor([entity["box"] for entity in scene["entities"]], dtype=torch.float32)
     best, which = regions.overlap(torch.tensor(np.array(boxes)), things).max(1)
-    kinds = [scene["entities"][k]["kind"] if b >= least else None for b, k in zip(best.tolist(), which.tolist())]
+    kinds = [
+        scene["entities"][k]["kind"] if b >= least else None for b, k in zip(best.tolist(), which.tolist(), strict=True)
+    ]
     return [scene["setting"], *kinds[1:]]
 
 
@@ -209,9 +210,10 @@ def word_strip(rows: Sequence[tuple[str, Sequence[str], Sequence[int], Sequence[
         ends = np.cumsum(wide)
         for place, (token, number, word) in enumerate(zip(tokens, ids, words, strict=True)):
             special, middle = word < 0, ends[place] - wide[place] / 2
-            ax.add_patch(Rectangle((ends[place] - wide[place] + 0.04, 0), wide[place] - 0.08, 1,
-                                   facecolor="#EEEEEE" if special else "white", hatch="//" if special else None,
-                                   edgecolor="#D8D8D8" if special else TEXT, linewidth=0 if special else 1.6))  # fmt: skip
+            look = {"facecolor": "white", "edgecolor": TEXT, "linewidth": 1.6}
+            if special:
+                look = {"facecolor": "#EEEEEE", "edgecolor": "#D8D8D8", "linewidth": 0, "hatch": "//"}
+            ax.add_patch(Rectangle((ends[place] - wide[place] + 0.04, 0), wide[place] - 0.08, 1, **look))
             ax.text(middle, 0.66, token, ha="center", va="center", weight="normal" if special else "bold", color=INK)
             ax.text(middle, 0.24, str(number), ha="center", va="center", fontsize=9, color=INK)
             if place > 0 and word >= 0 and words[place - 1] == word:  # pieces of one word hang together
@@ -273,7 +275,9 @@ def left_out(
 def drift(sizes: Sequence[int], curves: dict[str, Sequence[float]], labels: tuple[str, str], title: str) -> Figure:
     """How far a result moves when only the padding or the batch mates change; the first curve is the right one."""
     figure, ax = plt.subplots(figsize=(7, 3.4))
-    for (name, values), color, line, marker in zip(curves.items(), (IMAGE, ERROR, TEXT), ("-", "--", "-."), "osv"):
+    for (name, values), color, line, marker in zip(
+        curves.items(), (IMAGE, ERROR, TEXT), ("-", "--", "-."), "osv", strict=False
+    ):
         ax.plot(sizes, values, color=color, linestyle=line, marker=marker, label=name, clip_on=False, zorder=3)
     ax.set(xlabel=labels[0], ylabel=labels[1], xticks=sizes)
     ax.set_ylim(bottom=0)
@@ -290,7 +294,9 @@ def small_maps(panels: dict[str, np.ndarray], names: Sequence[str], title: str) 
     figure, axes = plt.subplots(1, len(panels), figsize=(10, 3.2))
     for ax, (head, weights) in zip(axes, panels.items(), strict=True):
         last = ax is axes[-1]
-        heat_map(ax, weights, rows=names, columns=names, numbers=True, limits=(0, 1), colorbar="weight" if last else None)
+        heat_map(
+            ax, weights, rows=names, columns=names, numbers=True, limits=(0, 1), colorbar="weight" if last else None
+        )
         ax.set_title(head, fontsize=10)
         ax.set_xlabel("is looked at")
     axes[0].set_ylabel("looks")
@@ -336,7 +342,7 @@ def attention_arrows(
         title: the finding
         least: weights below this are not drawn
     """
-    figure, axes = plt.subplots(1, len(looking), figsize=(10, 3.35))
+    figure, axes = plt.subplots(1, len(looking), figsize=(10, 3.15))
     boxes = np.asarray(boxes, dtype=float)
     centers = np.stack([boxes[:, [0, 2]].mean(1), boxes[:, [1, 3]].mean(1)], 1)
     centers[0] = (image.width * 0.72, 10)
@@ -350,7 +356,9 @@ def attention_arrows(
                 continue
             a, b, c, d = boxes[other]
             if other:
-                ax.add_patch(Rectangle((a, b), c - a, d - b, fill=False, edgecolor=IMAGE, linewidth=1.2, linestyle="--"))
+                ax.add_patch(
+                    Rectangle((a, b), c - a, d - b, fill=False, edgecolor=IMAGE, linewidth=1.2, linestyle="--")
+                )
             arrow = FancyArrowPatch(centers[region], centers[other], arrowstyle="-|>", mutation_scale=11, zorder=4,
                                     linewidth=1 + 9 * row[other], color=IMAGE, alpha=0.85, shrinkA=0, shrinkB=2,
                                     connectionstyle="arc3,rad=0.18")  # fmt: skip
@@ -430,18 +438,22 @@ def parts(lengths: dict[str, tuple[float, float]], recall: dict[str, tuple[float
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.3), width_ratios=(1, 1.25))
     for place, (first, second) in enumerate(lengths.values()):
-        for start, value, color, hatch, name in ((0, first, IMAGE, None, "max part, weight 0.8"),
-                                                 (first, second, RELATION, "//", "context part, weight 0.2")):  # fmt: skip
+        for start, value, color, hatch, name in (
+            (0, first, IMAGE, None, "max part, weight 0.8"),
+            (first, second, RELATION, "//", "context part, weight 0.2"),
+        ):
             left.barh(place, value, left=start, color=color, hatch=hatch, edgecolor="white", height=0.6,
                       label=name if place == 0 else None)  # fmt: skip
             if value > 12:
-                left.text(start + value / 2, place, f"{value:.0f} %", ha="center", va="center", color="white", weight="bold",
-                          bbox={"facecolor": color, "edgecolor": "none", "pad": 2})  # fmt: skip
+                left.text(start + value / 2, place, f"{value:.0f} %", ha="center", va="center", color="white",
+                          weight="bold", bbox={"facecolor": color, "edgecolor": "none", "pad": 2})  # fmt: skip
     left.set_yticks(range(len(lengths)), list(lengths))
     left.set(xlim=(0, 100), ylim=(len(lengths) - 0.5, -1.3), xlabel="share of the length (%)")
     left.legend(loc="upper center", fontsize=9, ncols=1)
     for place, values in enumerate(recall.values()):
-        for value, color, marker, name in zip(values, (IMAGE, TEXT), "os", ("image to text", "text to image"), strict=True):
+        for value, color, marker, name in zip(
+            values, (IMAGE, TEXT), "os", ("image to text", "text to image"), strict=True
+        ):
             right.scatter(value, place, color=color, marker=marker, s=50, zorder=3, label=name if place == 0 else None)
             right.text(value, place - 0.16, f"{value:.0f}", ha="center", va="bottom", fontsize=9)
     right.set_yticks(range(len(recall)), list(recall))
@@ -452,14 +464,25 @@ def parts(lengths: dict[str, tuple[float, float]], recall: dict[str, tuple[float
     return figure
 
 
-def embedding_rows(rows: dict[str, np.ndarray], title: str) -> Figure:
-    """The same picture's embedding [D] under several conditions, a row each, with its cosine to the first row."""
-    values = np.stack(list(rows.values()))
-    figure, ax = plt.subplots(figsize=(10, 0.5 * len(values) + 1.2))
-    heat_map(ax, values, rows=list(rows), signed=True, colorbar="value")
-    for place, row in enumerate(values):
-        cosine = float(row @ values[0] / np.linalg.norm(row) / np.linalg.norm(values[0]))
-        ax.text(values.shape[1] + 0.3, place, f"cos {cosine:.3f}", va="center", fontsize=9, color=INK)
-    ax.set(xlabel=f"the first {values.shape[1]} dimensions of the embedding of picture A", xticks=[])
-    ax.set_title(title)
+def embedding_rows(groups: Sequence[dict[str, np.ndarray]], title: str, shown: int = 48) -> Figure:
+    """Embeddings [D] of one sample under several conditions, a row each.
+
+    Args:
+        groups: each {condition: embedding}; the cosine beside a row is that to the first row of its group
+        title: the finding
+        shown: how many dimensions are drawn (the cosine takes all)
+    """
+    figure, axes = plt.subplots(len(groups), 1, figsize=(10, 0.42 * sum(map(len, groups)) + 1.1), sharex=True,
+                                height_ratios=[len(group) for group in groups], squeeze=False)  # fmt: skip
+    top = max(np.abs(row[:shown]).max() for group in groups for row in group.values())
+    for ax, group in zip(axes[:, 0], groups, strict=True):
+        rows = list(group.values())
+        image = heat_map(ax, np.stack([row[:shown] for row in rows]), rows=list(group), signed=True, limits=(-top, top))
+        for place, row in enumerate(rows):
+            cosine = float(row @ rows[0] / np.linalg.norm(row) / np.linalg.norm(rows[0]))
+            ax.text(shown - 0.2, place, f"cosine {cosine:.2f}", va="center", fontsize=9, color=INK)
+            ax.axhline(place + 0.5, color="white", linewidth=2)
+    axes[-1, 0].set(xlabel=f"the first {shown} dimensions", xticks=[])
+    figure.colorbar(image, ax=axes[:, 0], label="value", fraction=0.03, pad=0.11)
+    figure.suptitle(title, x=0.005, ha="left", fontsize=11)
     return figure
