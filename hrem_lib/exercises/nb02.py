@@ -156,7 +156,7 @@ def check_c(fn: Callable[[Callable[..., Tensor]], bool]) -> str:
         if fault == "rounding" and found:
             raise Wrong("Your test calls rounding (differences around 1e-6) a fault: compare with a tolerance.")
         if not fault and found:
-            raise Wrong("Your test says that padding matters in an encoder that is right.")
+            raise Wrong("Your test says that padding matters in a good encoder.")
         if fault in ENCODERS and not found:
             raise Wrong("Your test misses a faulty encoder ({}): {}".format(*ENCODERS[fault]))
     return "It fails on three faulty encoders and passes two good ones: that is a test worth keeping."
@@ -282,7 +282,7 @@ MISTAKES = [
       for words, change in MAX_MISTAKES],
     ("b", "-1e4 in half precision", lambda x, mask, k: _max_k(x, mask, k, fill=-1e4), "half precision"),
     ("c", "never", lambda encode: False, "misses a faulty encoder"),
-    ("c", "always", lambda encode: True, "an encoder that is right"),
+    ("c", "always", lambda encode: True, "a good encoder"),
     ("c", "padding only", _test(short=False), "with a single region in front"),
     ("c", "batch mates only", _test(extra=False), "Add padding rows"),
     ("c", "no tolerance", _test(tolerance=0.0), "rounding"),

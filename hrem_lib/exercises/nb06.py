@@ -134,7 +134,7 @@ def check_b(fn: Callable) -> str:
         if sorted(got) == sorted(_silent_none_only(model)) and fault == "zero":
             raise Wrong("A gradient that is there but all zeros teaches nothing either: test its values, too.")
         raise Wrong(f"{when} the answer should be {wanted}, yours is {sorted(got)}.")
-    return "The loss would not have told you: it falls without the text side, too."
+    return "A loss can fall although one side is silent; the gradients tell."
 
 
 # ---- c: the schedule -----------------------------------------------------------------------------------------

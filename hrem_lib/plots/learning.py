@@ -226,6 +226,38 @@ def batch_pictures(
     return figure
 
 
+def overfit_curve(losses: Sequence[float], collapse: float, title: str) -> Figure:
+    """Loss of one batch that is repeated, with the level of collapse.
+
+    Args:
+        losses: [steps]
+        collapse: 2 x positives x margin
+        title: the finding
+    """
+    figure, ax = plt.subplots(figsize=(6.4, 3.4))
+    ax.plot(range(1, len(losses) + 1), losses, color=IMAGE, marker="o", markersize=3)
+    ax.axhline(collapse, color=ERROR, linestyle="--", linewidth=1)
+    ax.text(len(losses), collapse, "collapse", color=ERROR, fontsize=9, ha="right", va="bottom")
+    ax.set(xlabel="step", ylabel="loss L(v, u)", ylim=(-0.1, 1.15 * max(collapse, *losses)), title=title)
+    return figure
+
+
+def ablation(arms: dict[str, Sequence[tuple[float, float]]]) -> Figure:
+    """Dev and test rSum of all runs, side by side on one scale; the title compares arms with seeds.
+
+    Args:
+        arms: {arm: (dev rSum, test rSum) of each seed}
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 0.62 * len(arms) + 1.4), sharex=True, sharey=True)
+    for column, (ax, split) in enumerate(zip(axes, ("dev", "test"), strict=True)):
+        values = {arm: [pair[column] for pair in pairs] for arm, pairs in arms.items()}
+        means = [np.mean(dots) for dots in values.values()]
+        spread = max(max(dots) - min(dots) for dots in values.values())
+        title = f"{split}: arms differ by up to {max(means) - min(means):.1f}, seeds by up to {spread:.1f}"
+        ablation_dots(ax, values, f"{split} rSum", title)
+    return figure
+
+
 def ablation_dots(ax: Axes, values: dict[str, Sequence[float]], xlabel: str, title: str) -> None:
     """One row an arm, one dot a seed, a bar at the mean, the mean and the range in words.
 
@@ -246,14 +278,14 @@ def ablation_dots(ax: Axes, values: dict[str, Sequence[float]], xlabel: str, tit
     ax.grid(axis="x", color="#DDDDDD", linewidth=0.6)
 
 
-def selection_optimism(ax: Axes, gaps: dict[str, np.ndarray], title: str) -> None:
+def selection_optimism(gaps: dict[str, np.ndarray], title: str) -> Figure:
     """How much a reported figure exceeds the truth, over many runs, one outline a way of selecting.
 
     Args:
-        ax: where
         gaps: {label: reported minus true figure [runs]}
         title: the finding
     """
+    figure, ax = plt.subplots(figsize=(7.5, 3.8))
     bins = np.linspace(min(g.min() for g in gaps.values()), max(g.max() for g in gaps.values()), 33)
     for (label, values), color, style in zip(gaps.items(), (IMAGE, ERROR, RELATION), ("-", "--", ":"), strict=False):
         ax.hist(values, bins, histtype="step", color=color, linestyle=style, linewidth=2, label=label)
@@ -264,3 +296,4 @@ def selection_optimism(ax: Axes, gaps: dict[str, np.ndarray], title: str) -> Non
     ax.set(xlabel="reported minus true R@1 (points)", ylabel="runs")
     ax.set_title(title, pad=18)
     ax.legend(fontsize=9)
+    return figure

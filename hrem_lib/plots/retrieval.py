@@ -7,6 +7,7 @@ ticked and green, never green alone. Pictures are arrays [height,width,3].
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -182,32 +183,35 @@ def picture_answers(
     split: Split,
     top: int = 5,
     title: str = "",
+    texts: Sequence[str] | None = None,
     notes: Mapping[int, str] | None = None,
 ) -> Figure:
     """Text to image: each query caption and its best pictures; the right one has a tick and a thick frame.
 
     Args:
         similarity: [n,m]
-        image_of_caption: [m]
+        image_of_caption: [m]; -1 for a text of your own, which has no right answer
         queries: numbers of captions
         split: captions and pictures of the sample world
         top: answers shown
         title: the finding
-        notes: for a query, words that are put after its caption
+        texts: what to write instead of the split's captions
+        notes: for a query, words that are put above its caption
     """
+    texts = split.captions if texts is None else texts
     figure, axes = plt.subplots(len(queries), top + 1, figsize=(10, 1.32 * len(queries) + 0.4), squeeze=False)
     for row, query in zip(axes, queries, strict=True):
         row[0].axis("off")
-        text = textwrap.fill(split.captions[query], 21)
-        row[0].text(0, 0.5, f"“{text}”", transform=row[0].transAxes, va="center", fontsize=9.5, color="#202020")
+        text = f"“{textwrap.fill(texts[query], 21)}”"
+        row[0].text(0, 0.5, text, transform=row[0].transAxes, va="center", fontsize=9.5, color="#202020")
         if notes and query in notes:
-            row[0].text(0, -0.02, notes[query], transform=row[0].transAxes, va="center", fontsize=9, color=ERROR)
+            row[0].set_title(notes[query], fontsize=10, color=ERROR)
         true = np.arange(len(similarity)) == image_of_caption[query]
         order = ordered(similarity[:, query], true, top)
         for ax, i, picture in zip(row[1:], order, load_pictures(split, order), strict=True):
             _frame(ax, picture, RELATION if true[i] else GREY, 4 if true[i] else 0.8)
-            label = f"{RIGHT if true[i] else WRONG} {similarity[i, query]:.2f}"
-            ax.set_title(label, fontsize=10, loc="center", **_mark(true[i]))
+            sign = "" if image_of_caption[query] < 0 else RIGHT if true[i] else WRONG
+            ax.set_title(f"{sign} {similarity[i, query]:.2f}", fontsize=10, loc="center", **_mark(true[i]))
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
@@ -346,8 +350,20 @@ def umap_plane(points: np.ndarray, seed: int, neighbors: int = 15) -> np.ndarray
         [n,2]
     """
     import umap  # seconds to import, and its first fit compiles for seconds: only where needed
+    from sklearn.neighbors import NearestNeighbors
 
-    plane = umap.UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(np.asarray(points, np.float32))
+    points = np.asarray(points, dtype=np.float32)
+    distance, index = NearestNeighbors(n_neighbors=neighbors).fit(points).kneighbors(points)
+    known = index.astype(np.int32), distance.astype(np.float32)  # half of the compiling is UMAP's own neighbor search
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that it cannot place new points
+        plane = umap.UMAP(
+            n_neighbors=neighbors,
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=known,
+            force_approximation_algorithm=True,
+        ).fit_transform(points)
     return np.asarray(plane, dtype=np.float64)
 
 
@@ -487,7 +503,7 @@ def failure_bars(ax: Axes, counts: Mapping[str, int]) -> None:
         share = f"{counts.get(name, 0)}  ({100 * counts.get(name, 0) / total:.0f} %)"
         ax.text(counts.get(name, 0) + 0.01 * total, at, share, va="center")
     ax.set_yticks(range(4), [f"{name}:\n{label}" for name, (label, *_) in FAILURES.items()])
-    ax.set(xlabel="failed text-to-image searches", ylim=(3.6, -0.6), xlim=(0, 1.3 * max(counts.values())))
+    ax.set(xlabel="failed text-to-image searches", ylim=(3.6, -0.6), xlim=(0, 1.4 * max(counts.values())))
 
 
 def action_confusion(ax: Axes, wanted: Sequence[str], found: Sequence[str], actions: Sequence[str]) -> np.ndarray:
@@ -508,6 +524,9 @@ def action_confusion(ax: Axes, wanted: Sequence[str], found: Sequence[str], acti
     return table
 
 
+LITTLE = frozenset("a an the is are in on of to with and by at there".split())
+
+
 def word_support(
     pictures: Sequence[np.ndarray],
     boxes: Sequence[np.ndarray],
@@ -516,7 +535,7 @@ def word_support(
     titles: Sequence[str],
     title: str,
 ) -> Figure:
-    """Two pictures for one caption: which box supports which word, and how well.
+    """Two pictures for one caption: which box supports which word, and how well; little words are left out.
 
     Args:
         pictures: two
@@ -526,29 +545,35 @@ def word_support(
         titles: of the two pictures
         title: the finding
     """
-    figure = plt.figure(figsize=(10, 4.4))
+    kept = [j for j, word in enumerate(words) if word not in LITTLE]
+    evidence, words = [part[:, kept] for part in evidence], [words[j] for j in kept]
+    figure = plt.figure(figsize=(10, 4.2))
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    grid = figure.add_gridspec(2, 2, height_ratios=(2, 1.15))
+    grid = figure.add_gridspec(2, 4, width_ratios=(1.5, 1, 1.5, 1), height_ratios=(1.9, 1))
     sides = ((RELATION, "-", ""), (ERROR, "--", "//"))
     for at, (color, style, _) in enumerate(sides):
-        ax = figure.add_subplot(grid[0, at])
+        ax, beside = figure.add_subplot(grid[0, 2 * at]), figure.add_subplot(grid[0, 2 * at + 1])
+        beside.axis("off")
         _frame(ax, pictures[at], color, 3)
-        ax.set_title(titles[at], color=color, weight="bold", loc="center", fontsize=10)
+        ax.set_title(titles[at], color=color, weight="bold", fontsize=10)
         best = evidence[at].argmax(0)
-        for r in sorted(set(best.tolist()), key=lambda r: -(best == r).sum()):
+        for number, r in enumerate(dict.fromkeys(best.tolist()), start=1):
             x0, y0, x1, y1 = boxes[at][r]
             ax.add_patch(
                 Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linestyle=style, linewidth=2)
             )
-            label = " ".join(words[j] for j in np.flatnonzero(best == r))
-            ax.text(x0 + 2, y0 + 2, textwrap.fill(label, 16), fontsize=9, va="top", color="white",
-                    bbox=dict(facecolor="#202020", edgecolor="none", pad=1.2, alpha=0.8))  # fmt: skip
+            x, y, across, up = ((x0, y0, "right", "bottom"), (x1, y0, "left", "bottom"), (x1, y1, "left", "top"),
+                                (x0, y1, "right", "top"))[(number - 1) % 4]  # fmt: skip
+            ax.text(np.clip(x, 10, 182), np.clip(y, 10, 134), str(number), fontsize=9, color="white", ha=across, va=up,
+                    weight="bold", bbox=dict(facecolor="#202020", edgecolor="none", pad=1.5))  # fmt: skip
+            line = f"{number}: " + " ".join(words[j] for j in np.flatnonzero(best == r))
+            line = textwrap.fill(line, 20, subsequent_indent="    ")
+            beside.text(0, 1.02 - 0.17 * number, line, transform=beside.transAxes, va="center", fontsize=10)
     ax = figure.add_subplot(grid[1, :])
     for at, (color, _, hatch) in enumerate(sides):
         places = np.arange(len(words)) + (-0.2, 0.2)[at]
-        ax.bar(places, evidence[at].max(0), 0.38, color=color, hatch=hatch, edgecolor="white", label=titles[at])
+        bars = ax.bar(places, evidence[at].max(0), 0.38, color=color, hatch=hatch, edgecolor="white", label=titles[at])
+        ax.bar_label(bars, [f"{value:.2f}" for value in evidence[at].max(0)], fontsize=9, padding=1)
     ax.set_xticks(range(len(words)), words)
-    ax.set(ylabel="cosine of the best box")
-    ax.margins(x=0.01)
-    ax.legend(fontsize=9, ncols=2, loc="upper left", bbox_to_anchor=(0, 1.28))
+    ax.set(ylabel="cosine of\nthe best box", ylim=(0, 1.25 * max(part.max() for part in evidence)))
     return figure

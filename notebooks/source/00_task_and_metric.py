@@ -79,6 +79,10 @@ def facts_of_caption(caption):
     return {fact for phrase, fact in say.items() if f" {phrase} " in text}
 
 
+# %% tags=["lesson"]
+assert all(retrieval.picture_facts(scene) == facts_of_picture(scene) for scene in truth)  # the library has the same
+assert all(retrieval.caption_facts(caption, names) == facts_of_caption(caption) for caption in split.captions)
+
 # %% [markdown]
 # Two pictures and two captions are enough to check the numbers by hand:
 

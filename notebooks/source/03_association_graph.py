@@ -314,7 +314,8 @@ print("links of a row:", A_i2t.sum(1).unique().tolist(), " own caption kept by",
 # %% [markdown]
 # ## 4. The whole graph of a batch
 #
-# Four blocks of A and four of S, put together. Pictures first, row = who looks. The MLPs are those of the trained model:
+# Four blocks of A and four of S, put together. Pictures first, row = who looks. The MLPs are those of the trained model
+# (which learned with the released way to match, `scan`, of section 5):
 
 # %%
 with torch.no_grad():
@@ -347,10 +348,10 @@ plots.show(
 )
 sea, others = (v @ v.T)[1:4, 1:4], (v @ v.T)[1:4][:, [0, 4, 5, 6, 7]]  # the three surfers in the sea
 print(f"cosine of two surfers in the sea: at least {float(sea.min()):.1f}; with anybody else: below 0.2:", bool(others.max() < 0.2))
-assert right >= 96 and sea.min() > 0.5 and others.max() < 0.2
+assert abs(right - 107) <= 8 and sea.min() > 0.5 and others.max() < 0.2
 
 # %% [markdown]
-# **What you should see**: each block is close to two dark 4 × 4 squares; at least 96 of the 128 links stay within the group, where chance would give 64. Three more things to read off:
+# **What you should see**: each block is close to two dark 4 × 4 squares; 107 of the 128 links stay within the group (± 8), where chance would give 64. Three more things to read off:
 #
 # - Picture 1 (*hold*) is a surfer, but he stands on a beach, his board upright. The three surfers in the sea are like each other (cosine about 0.7) and like nobody else in the batch. They must
 #   keep four nodes all the same, so each takes in one that is not like it at all: **a fixed share knows no "none of these"**.
@@ -425,17 +426,17 @@ plots.show(
     "Two line plots of recall against share. With cosine all four lines lie far above the diagonal. With scan the lines i2i and "
     "t2t are the same, t2i is lower, and i2t lies below the diagonal of chance.",
 )
-assert min(recalls["cosine"][name][3] for name in names) > 0.7
-assert measured["cosine"][3]["i2t"][1] > 0.9 and "i2t" in below and measured["scan"][3]["i2t"][1] < 0.6
+assert min(recalls["cosine"][name][3] for name in names) > 0.75 and below == ["i2t", "t2i"]
+assert abs(200 * measured["cosine"][3]["i2t"][1] - 184) <= 10 and abs(200 * measured["scan"][3]["i2t"][1] - 45) <= 10
 
 # %% [markdown]
-# **What you should see** (the answer to *predict first*): with `cosine`, more than 180 of 200 pictures keep their own caption, and every block finds more
-# than 0.70 of the relatives at ρ = 0.5. With `scan`, fewer than 120 keep it, and the block i2t finds fewer relatives than a coin would (below 0.50).
+# **What you should see** (the answer to *predict first*): with `cosine`, 184 of 200 pictures keep their own caption (± 10), and every block finds
+# at least 0.75 of the relatives at ρ = 0.5. With `scan`, only 45 keep it (± 10), where throwing a coin would keep 100, and the blocks i2t and t2i find 0.25 and 0.32 of the relatives, where a coin finds 0.50.
 #
 # ### Why does the released matching fail here?
 #
-# Divide a word's column by its norm, and *how well* the word fits is gone; only *where* it fits is left. A word that
-# fits nowhere has a column of noise, and noise has a sharp peak once LeakyReLU has made the negative half small. By hand, three regions, three words:
+# Divide a word's column by its norm, and *how well* the word fits is gone; only *where* it fits is left. A word that fits is positive in many regions, so its column is broad. A word that
+# fits nowhere has small cosines of both signs, LeakyReLU makes the negative ones smaller still, and after the division one sharp peak is left. By hand, three regions, three words:
 #
 # | | caption that fits | caption that does not |
 # |---|---|---|
@@ -447,7 +448,7 @@ assert measured["cosine"][3]["i2t"][1] > 0.9 and "i2t" in below and measured["sc
 # | mean | **0.672** | **0.990** |
 #
 # The caption that fits loses. (First column: (0.6, 0.5, 0.4) has the norm 0.877, and 0.6/0.877 = 0.684. Second: (0.1, -0.01, -0.01) has
-# the norm 0.101, and 0.1/0.101 = 0.990.) What remains then is mostly the *length* of the caption: with more words there are more peaks to choose from.
+# the norm 0.101, and 0.1/0.101 = 0.990.) The second cell asks the same of real words.
 
 # %%
 def scan_i2t(cosine):
@@ -459,17 +460,23 @@ fits = torch.tensor([[0.6, 0.5, 0.4], [0.5, 0.6, 0.5], [0.4, 0.5, 0.6]])
 fails = torch.tensor([[0.1, -0.1, -0.1], [-0.1, 0.1, -0.1], [-0.1, -0.1, 0.1]])
 print(f"scan: fitting caption {scan_i2t(fits):.3f}, unrelated caption {scan_i2t(fails):.3f}")
 
-for matching in ("cosine", "scan"):
-    _, some_images, some_texts = batches[0]
-    made = build(matching, 0.5, some_images, some_texts)
-    length = some_texts.mask.sum(1).float()
-    both = torch.stack([made.matches.match_i2t.mean(0), length])
-    print(f"{matching:6}  correlation of a caption's mean match score with its length: {torch.corrcoef(both)[0, 1]:.1f}")
 by_loop = torch.stack([scan_i2t(similarity[0, j][:, texts.mask[j]]) for j in range(8)])
 assert torch.allclose(by_loop, build("scan").matches.match_i2t[0], atol=1e-5)  # the library's scan is this
 
+# %%
+_, some_images, some_texts = batches[0]  # 50 pairs: is it so with real words?
+real = torch.einsum("ird,jld->ijrl", F.normalize(some_images.fragments, dim=-1), F.normalize(some_texts.fragments, dim=-1))
+released = F.leaky_relu(real, 0.1)
+peaks = {"cosine": real.amax(2), "scan": (released / released.norm(dim=2, keepdim=True)).amax(2)}  # [B,B,L]
+is_word = some_texts.mask[None].expand(50, -1, -1)
+own_word = is_word & same_pair[:, :, None]
+for way, peak in peaks.items():
+    own_mean, other_mean = float(peak[own_word].mean()), float(peak[is_word & ~own_word].mean())
+    print(f"{way:6}  largest entry of a word's column: own caption {own_mean:.2f}, other captions {other_mean:.2f}")
+    assert (own_mean > other_mean) == (way == "cosine")
+
 # %% [markdown]
-# This was measured in the sample world with its small model. It shows what to test on your own data before you trust a graph; it does not
+# Words of the own caption reach the larger cosine, and after the division the smaller peak. All this was measured in the sample world with its small model. It shows what to test on your own data before you trust a graph; it does not
 # prove that the released model suffers in the same way: S is learned and can repair some of it, A cannot. `graph.matching` switches between the two.
 #
 # ## 6. A guide for the relevance
@@ -518,7 +525,7 @@ assert sharp > 10 * flat and (G[walk].softmax(0) * 8).sub(1).abs().max() < 0.5
 # %% [markdown]
 # **What you should see**: the guide's bars differ from 1/8 by less than half of it. That is no accident of this batch: distances of unit vectors
 # lie between 0 and 2, so G lies between exp(-2) = 0.135 and 1, and its softmax can favor the best over the worst by at most
-# exp(1 - 0.135) = 2.37. The guide is a leash: it keeps S small, so that the connection A and the learned scores of notebook 04 have the main say.
+# exp(1 - 0.135) = 2.37. The guide is a leash: it keeps the contrasts of S across the modalities small, so that there A has the main say.
 
 # %% [markdown]
 # ## The paper, the released code, and this library
@@ -717,7 +724,7 @@ check("03e", row_kl)
 # - A batch is a graph with 2B nodes. A says who may look at whom, S how much it should; both have four blocks, and row = who looks.
 # - Within a modality both come from distances of embeddings; across modalities from the best matches of regions and words.
 # - A takes exactly max(1, ⌊ρB⌋) nodes a row and block, without gradient. S learns: through the embeddings (within) and two small MLPs (across), which a guide keeps small.
-# - Against known scenes the paper's matching finds the relatives; the released matching loses them in the block i2t.
+# - Against known scenes the paper's matching finds the relatives; the released matching loses them across the modalities.
 #
 # **Words introduced**: node, block, connection, relevance, neighbor share, match score, top matches, guide.
 #

@@ -135,7 +135,8 @@ def fusion_layer(v, u, bias, layer):
     return v_rel, u_rel, scores, attention
 
 # %% [markdown]
-# The graph is made as in notebook 03, by equation (6) as printed (`cosine`).
+# The graph is made as in notebook 03, by equation (6) as printed (`cosine`). The model itself was trained with the released matching (`scan`); the findings of this notebook are the same with it, only the
+# links across the modalities differ.
 
 # %%
 fusion = run.model.relation.interaction
@@ -188,9 +189,11 @@ plots.show(
     "Whom picture 6 looks at. Width and number: attention, mean over heads. Pale: not connected.",
     "A picture of a child walking a dog in the middle; arrows to four pictures on the left and four captions on the right, the widest to itself.",
 )
-assert int(A[walk].sum()) == 8 and mean_attention[walk].argmax() == walk
+assert int(A[walk].sum()) == 8 and mean_attention[walk].argmax() == walk and A[walk, 8 + 1]
 
 # %% [markdown]
+# The four pictures it looks at are the dogs. Two of the four captions are about surfers; one of them holds the *orange board* of notebook 03, section 3. The graph's errors become errors of who is heard.
+#
 # ## 4. How loud is the relevance? A sweep of λ
 #
 # λ = 0 is plain masked attention: A decides who, nobody decides how much. A large λ lets a node hear only its most relevant
@@ -222,10 +225,10 @@ plots.show(
     "Left: lines start together at one eighth; the line of the picture itself rises with lambda, the others fall. Right: the number of "
     "neighbors starts at eight and falls.",
 )
-assert abs(float(effective[0].mean()) - 8) < 0.1 and effective[2].mean() > 6.5 and effective[-1].mean() < effective[2].mean()
+assert abs(float(effective[0].mean()) - 8) < 0.1 and abs(float(effective[2].mean()) - 7.6) < 0.3 and effective[-1].mean() < 4
 
 # %% [markdown]
-# **What you should see**: 8.0 neighbors at λ = 0 (± 0.1), more than 6.5 at the paper's λ = 1, fewer and fewer beyond. λ is a volume knob: it turns
+# **What you should see**: 8.0 neighbors at λ = 0 (± 0.1), 7.6 at the paper's λ = 1 (± 0.3), and fewer than 4 at λ = 4. λ is a volume knob: it turns
 # "hear everyone connected" gradually into "hear the most relevant".
 #
 # ## 5. Standalone: first across, then within
@@ -275,27 +278,28 @@ plots.show(
 )
 across = mean_attention[:8, 8:].sum(1)
 print(f"share of its attention that a picture gives to captions: Fusion {float(across.mean()):.2f}, Standalone {float(separate[:8, 8:].sum(1).mean()):.2f}")
-assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and 0.3 < across.mean() < 0.55
+assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and abs(across.mean() - 0.39) < 0.05
 
 # %% [markdown]
-# **What you should see**: in Fusion a picture gives between 0.3 and 0.55 of its attention to captions; they compete with the pictures, and the diagonal with S = 1
+# **What you should see**: in Fusion a picture gives 0.39 (± 0.05) of its attention to captions; they compete with the pictures, and the diagonal with S = 1
 # takes more. In Standalone the captions always get a share of exactly 1 of their own. The authors found Fusion simpler and better (their issue 8).
 #
 # ## 6. What changes, and what does not
 #
-# **The embeddings.** Where do v and u go? The picture below shows the plane of the two main directions (PCA) of all four sets. How much of the movement is *common*
-# to all pictures? If every picture moved by the same arrow, the interaction would have told them nothing about each other:
+# **The embeddings.** Where do v and u go? If every picture moved by the same step, the interaction would have told them nothing about each other. How much of the movement is *common*?
 #
 # $$\text{common share} = \frac{\lVert \text{mean of } (\bar v_i - v_i) \rVert^2}{\text{mean of } \lVert \bar v_i - v_i \rVert^2}$$
+#
+# By hand, for two pictures: the steps (1, 0) and (1, 0) give 1, the steps (1, 0) and (0, 1) give (0.25 + 0.25) / 1 = 0.5, the steps (1, 0) and (-1, 0) give 0.
 
 # %%
 moved = v_rel - v
 common = float(moved.mean(0).square().sum() / moved.square().sum(1).mean())
 plots.show(
-    draw.movement(v, u, v_rel, u_rel, ("Before: v and u", f"After: {100 * common:.0f} % of the pictures' movement is common")),
-    "Embeddings of the batch before and after the interaction. Green: pairs. Gray: the way of each node. Numbers: pairs.",
+    draw.movement(v, u, v_rel, u_rel, ("Before: v and u", f"After: {100 * common:.0f} % of the pictures' movement is one common step")),
+    "The batch before and after the interaction. Up is the direction of the pictures' mean step. Green: pairs. Gray: the way of each node.",
     "Two scatter plots with pictures as circles and captions as squares, joined in pairs. On the right thin gray lines show that the "
-    "points of a modality move nearly in parallel.",
+    "pictures all moved upward by about the same step.",
 )
 with torch.no_grad():
     alone = interaction.additive_mask(torch.eye(16, dtype=torch.bool), S, 1.0)  # every node hears itself only
@@ -304,9 +308,10 @@ with torch.no_grad():
 print(f"cosine of v and v-bar: {float((v * v_rel).sum(1).mean()):.1f}")
 print(f"cosine of v-bar with the graph and without any neighbor: {float((v_rel * v_alone).sum(1).mean()):.2f}")
 print(f"cosine of v-bar with the graph and with everyone connected: {float((v_rel * everyone).sum(1).mean()):.2f}")
+assert 0.4 < common < 0.8 and (v_rel * v_alone).sum(1).min() > 0.9
 
 # %% [markdown]
-# **What you should see**: most of the movement is common, and v̄ with its graph is close to v̄ without any neighbor (cosine above 0.9). A node's own
+# **What you should see**: more than half of the movement is one common step (58 %, ± 15), and v̄ with its graph is close to v̄ without any neighbor (cosine 0.97, above 0.9 for each picture). A node's own
 # vector passes the layer undiluted (the residual), what the neighbors say is a small correction. So is the whole part useless?
 #
 # **The gradients.** No: v̄ is not kept, its *gradient* is. The similarity s(v̄₁, u₁) depends on every picture and caption that picture 1 has looked at, so its
@@ -328,12 +333,12 @@ plots.show(
     "Left: who looks at whom. Right: how the gradient of each node's pair similarity is shared out. The diagonal is off the scale.",
     "Two 16 by 16 matrices with the same pattern of connections. The right one is strongest on its diagonal and exactly empty where A is empty.",
 )
-assert (pull[~A] == 0).all() and (pull[A] > 0).all() and 0.1 < others.mean() < 0.6
+assert (pull[~A] == 0).all() and (pull[A] > 0).all() and abs(others.mean() - 0.23) < 0.08
 print("gradient is exactly zero where A = 0, and only there:", bool(torch.equal(pull > 0, A)))
 
 # %% [markdown]
-# **What you should see**: the gradient takes the roads of A and no other. Between a tenth and six tenths of it go to the neighbors: a caption about a
-# surfer *lying* on a board also moves the pictures in which somebody *rides* one. The terms with a bar in the loss, L(v̄,ū), L(v̄,u) and L(v,ū) (notebook 05), carry it.
+# **What you should see**: the gradient takes the roads of A and no other. About 23 % of it (± 8) goes to the neighbors: the caption about a
+# surfer *lying* on a board also moves the picture in which somebody *rides* one. The terms with a bar in the loss, L(v̄,ū), L(v̄,u) and L(v,ū) (notebook 05), carry it.
 #
 # ### At test time nothing of this runs
 #
@@ -367,10 +372,10 @@ plots.show(
     "R@1 from picture to caption among 200 pairs. Hatched: not a fair way to search, because the answer depends on the batch.",
     "Three bars: plain embeddings, enhanced with the partner in the batch, enhanced with the partner elsewhere.",
 )
-assert changed > 0 and min(hits.values()) > 40
+assert 0 < changed <= 22 and min(hits.values()) > 40
 
 # %% [markdown]
-# **What you should see**: some first answers change although the picture did not. A search engine whose answers depend on who asks at the same time is no good, and a single
+# **What you should see**: some first answers change (12 of 200, ± 10) although the picture did not. A search engine whose answers depend on who asks at the same time is no good, and a single
 # query has no batch at all. Besides, a query would have to be related with every stored item again. So the encoders alone are kept. Encoding N pairs then costs 2N network runs, and one
 # query a single run. (The bars themselves should not tempt you: with 200 queries the interval of R@1 is about ± 7, see notebook 00.)
 #
@@ -380,7 +385,7 @@ assert changed > 0 and min(hits.values()) > 40
 # |---|---|---|---|
 # | mechanisms | Fusion and Standalone | Fusion only | both; `graph.interaction`, Standalone is our reading of the text |
 # | λ = 0 | plain masked attention | NaN (0 × -∞) | plain masked attention |
-# | node without neighbors | not said | NaN (cannot happen there but with a batch of one) | hears nobody, keeps itself through the residual |
+# | node without neighbors | not said | not handled; a batch of one pair has only such nodes | hears nobody, keeps itself through the residual |
 # | input | v, u | unit length (option) | unit length (`graph.normalize_input`) |
 # | order of the branches | not said | - | both read the other's input of the layer |
 # | after training | dropped | not saved | saved to continue training and to draw these pictures, never used in retrieval |

@@ -221,18 +221,18 @@ for name, number in found.items():
 actions = [truth[i]["action"].replace("_", " ") for i in range(12)]
 panels = {f"{name}: {found[name]:.1f} of 11": count.numpy() for name, count in counts.items()}
 plots.show(learning.who_was_drawn(panels, own.numpy(), learning.open_pictures(split, range(12)), actions),
-           "Who was drawn. Row = picture, column = caption (named by its action), hatched = the right caption. The same law is close to the rule at the left "
-           "for n = 64 and to the rule at the right for n = 512.",
-           "Four 12 by 12 heat maps of the share of 2,000 draws: even, less even, one to three bright cells in a row, one bright cell in a row.")
+           "Who was drawn. Row = picture, column = caption (named by its action), hatched = the right caption. The law with n = 64 lies "
+           "between the two ends; with n = 512 it is nearly the rule at the right.",
+           "Four 12 by 12 heat maps of the share of 2,000 draws: even, a few brighter cells in a row, one or two bright cells in a row, one bright cell in a row.")
 
 # %% [markdown]
-# **What you should see**: the effective number (the exponential of the entropy) is 11 at the left and 1 at the right, exactly; for n = 64 it is above 5,
-# for n = 512 below 4. Look at the first and the last row: in both pictures somebody holds a surfboard. Each draws the other's caption again and again,
+# **What you should see**: the effective number (the exponential of the entropy) is 11 at the left and 1 at the right, exactly; for n = 64 it is above 4,
+# for n = 512 below 3. Look at the first and the last row: in both pictures somebody holds a surfboard. Each draws the other's caption again and again,
 # although it may be *true* for both. A sampler that looks for hard negatives also finds the **false negatives**.
 
 # %%
 assert abs(found["All alike"] - 11) < 0.01 and abs(found["Hardest"] - 1) < 0.01
-assert found["Law, n = 64"] > 5 and 1 < found["Law, n = 512"] < 4
+assert found["Law, n = 64"] > 4 and 1 < found["Law, n = 512"] < 3
 assert all((count.diagonal() == 0).all() for count in counts.values()) and counts["Law, n = 512"][0, 11] > 200
 
 # %% [markdown]
@@ -262,7 +262,7 @@ for n in (2, 8, 64, 512):
 plots.show(learning.sphere_distances({n: d.numpy() for n, d in random.items()}, {n: d.numpy() for n, d in drawn.items()},
                                      density, grid, (0.5, 1.7)),
            "Above: distances from an anchor to random points, with the density q. Below: what 1/q draws: flat wherever there are points, in 8 dimensions between "
-           "the dashed limits 0.5 and 1.7, in 512 between 1.3 and 1.5. Rare distances are drawn as often as common ones, at both ends. (Points nearer than 0.5 "
+           "the dashed limits 0.5 and 1.7, in 512 between 1.25 and 1.55. Rare distances are drawn as often as common ones, at both ends. (Points nearer than 0.5 "
            "count as 0.5, hence the small pile at the left.)",
            "Histograms for dimensions 2, 8, 64, 512: the random ones narrow toward 1.41; the drawn ones are flat over the range in which there are points.")
 
@@ -310,17 +310,20 @@ for name, values in curves.items():
 
 # %%
 plots.show(learning.effective_numbers(dims, curves, {"released code": 512}, 127, "One formula: from all alike to hardest only"),
-           "How many of 127 wrong captions have a real chance. With n = 512 nearly all have one before training, and two or three after it.",
+           "How many of 127 wrong captions have a real chance. With n = 512 nearly all have one before training, and one or two after it.",
            "Five falling curves of the effective number against n, from 127 at n = 8 to between 1 and 60 at n = 1024.")
 
 # %% [markdown]
 # **What you should see**: at n = 512, more than 100 for random points and before training, fewer than 10 for the trained model. **Predict first**: the
 # answer is *fewer than 10*. The same formula with the same n starts as random sampling and turns into hard mining while the model learns.
+#
+# This sample model was trained with n = 64, half its width, as 512 is half of the paper's 1,024. At its own n about a dozen captions have a chance (8 to
+# 20). With n = 512 the same training reached a dev rSum of 484 in epoch 14, with n = 64 it reached 497 (one seed each).
 
 # %%
 at_512 = {name: values[6] for name, values in curves.items()}
 assert at_512["random points, 1024 dimensions"] > 100 and at_512["sample model before training"] > 100
-assert 1 <= at_512["sample model, trained"] < 10
+assert 1 <= at_512["sample model, trained"] < 10 and 8 < curves["sample model, trained"][3] < 20
 
 # %% [markdown]
 # ## 6. Who should share a batch?
@@ -367,15 +370,15 @@ far = sampling.random_batches(train.n_images, 32, seed=0, epoch=1)[0]
 centered = (v - v.mean(0)).numpy()
 plane = centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T  # [images,2]
 plots.show(learning.batches_in_plane(plane, {"Random batch: all over the place": far, "Neighbor batch: four clusters of eight": near}, labels),
-           "The training pictures' embeddings in their two largest directions, with a batch of 32 marked. In two dimensions clusters overlap; in 256 they do not.",
+           "The training pictures' embeddings in their two largest directions, with a batch of 32 marked. In the plane the clusters overlap; k-means separates them in all dimensions.",
            "Two scatter plots; the random batch is scattered, the neighbor batch forms four groups.")
 
 # %%
 mates = {f"cluster {k + 1}": learning.open_pictures(train, near[8 * k : 8 * k + 8]) for k in range(4)}
 mates["random"] = learning.open_pictures(train, far[:8])
-plots.show(learning.batch_pictures(mates, title="Batch mates from one cluster are hard to tell apart; random ones are not"),
+plots.show(learning.batch_pictures(mates, title="Each cluster has its theme; a random row has none"),
            "The 32 pictures of the neighbor batch, a cluster in each row; last row: eight pictures of the random batch.",
-           "Four rows of eight similar drawn scenes and a row of eight different ones.")
+           "Four rows of eight drawn scenes with a common theme each, and a row of eight unrelated ones.")
 
 # %% [markdown]
 # How hard is a batch of 128? For each picture we look at its 127 wrong captions.
@@ -427,7 +430,7 @@ assert abs(shares["random"] - 0.998) < 0.001 and abs(shares["neighbor"] - 0.67) 
 #
 # | topic | paper | released code | here |
 # |---|---|---|---|
-# | negatives | distance weighted | the same, n = 512 for embeddings of width 1,024 | the same, `loss.sampling_dim` sets n |
+# | negatives | distance weighted | the same, n = 512 for embeddings of width 1,024 | the same; `loss.sampling_dim`: 512, in presets for small data half the width, too (64 in `sample`) |
 # | cut-off in distance | | 1.7, 1.9 for COCO; a pair beyond it still sets its row's maximum | masked before the maximum |
 # | row without a negative | | the whole direction's loss is dropped | that row alone gives nothing, and is counted |
 # | margin | 0.2 | 0.2, the option is ignored | `loss.margin` |
@@ -578,7 +581,7 @@ check("05e", neighbor_batch)
 # <details><summary>A model answer</summary>
 #
 # Before training the cosines of wrong pairs are narrow, and the law is close to uniform over the 127. Trained, they are wider and higher, the temperature is
-# 0.009 and below, and two or three captions take almost all draws. So it is a schedule from random to hard mining that nobody planned: the same n means
+# 0.009 and below, and one or two captions take almost all draws. So it is a schedule from random to hard mining that nobody planned: the same n means
 # different things at different times. Setting n to the true width (1,024 in the paper) makes it *harder still*. To keep the drawn distances evenly
 # spread, n would have to follow the spread of the embeddings (their intrinsic dimension, which is far lower), at the price of more triplets that are already
 # content and give no gradient. What to measure: the effective number in every epoch, beside the dev recall.

@@ -1,0 +1,551 @@
+# %% [markdown]
+# # How do regions and words become one vector?
+#
+# **Minutes**: 60 to read, 40 for the exercises · **Needs**: notebook 01 · **Paper**: Sec 3.2, equations (1) to (3)
+
+# %% [markdown] tags=["solution"]
+# # Solutions to notebook 02: how do regions and words become one vector?
+#
+# One good answer for each exercise; the lesson is [02_fragment_relations](../02_fragment_relations.ipynb).
+
+# %% tags=["setup"]
+import numpy as np
+import torch
+from hrem_lib import attention, checkpoints, data, evaluation, plots, pooling, regions
+from hrem_lib.exercises import check
+from hrem_lib.plots import scenes as draw
+plots.use_style()
+
+# %%
+plots.show(
+    plots.pipeline_map(2, 3),
+    "Today: fragments (regions or words) look at each other, and then become one embedding.",
+    "Pipeline of eight boxes; the third and fourth, fragment relations and embeddings, are filled.",
+)
+
+# %% [markdown]
+# **You will be able to**
+# - compute self-attention by hand and read a map of it: the row looks, the column is looked at;
+# - pool fragments with a mean, a max-k and a mix of both, and say which region gave which number;
+# - write a test that catches an encoder in which padding or other pictures change an embedding.
+#
+# **Predict first**: an embedding is 0.8 times a max pool of the regions plus 0.2 times a mean of the regions *after they looked at each other*.
+# (a) What share of the length does the second part have: about a fifth? (b) Take that part away from all pictures, without any training: how far does R@1 (image to text) fall? Write two numbers down; section 5 prints them.
+
+# %% [markdown]
+# ## 1. The walk in seven shapes
+#
+# The model that comes with the project was trained on the sample world (D = 128, 8 heads). We walk with one picture, a man who pets a dog beside a bench, and one of its captions.
+#
+# | paper | code | shape |
+# |---|---|---|
+# | region features | `features` | [B,R,F] |
+# | $R$, $C$: fragments in the joint width | `fragments` | [B,R,D], [B,L,D] |
+# | attention weights | `weights[0]` | [B,H,R,R] |
+# | $R^V$, $C^U$: fragments after they looked at each other | `context` | [B,R,D], [B,L,D] |
+# | before the normalization | `pooled` | [B,D] |
+# | $v$, $u$: embeddings | `emb` | [B,D], length 1 |
+
+# %%
+INDEX = 1
+split = data.open_split(data.sample_dir(), "test")
+run = checkpoints.load_run(data.sample_run())
+picture, boxes = draw.picture(split, INDEX), np.array(split.boxes[INDEX])
+called = [what["kind"][0] for what in regions.predictions(picture, boxes)]
+crops = draw.crops(picture, boxes, 40)
+with torch.no_grad():
+    features, mask = split.regions(range(split.n_images))
+    images = run.model.encode_images(features, mask, return_weights=True)
+for name, tensor in (
+    ("boxes", boxes), ("features", features[INDEX]), ("fragments R", images.fragments[INDEX]),
+    ("attention weights", images.weights[0][INDEX]), ("context R^V", images.context[INDEX]),
+    ("pooled", images.pooled[INDEX]), ("embedding v", images.emb[INDEX]),
+):  # fmt: skip
+    print(f"{name:18} {tuple(tensor.shape)}")
+print(f"length of v: {images.emb[INDEX].norm():.3f}")
+
+# %% [markdown]
+# ## 2. How does one region look at the others?
+#
+# Each row asks all rows a question (*query*), each row answers with its *key*, and the better the answer fits, the more of that row's *value* is taken over. With all rows stacked into a matrix $X$:
+#
+# $$W = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d_k}}\right), \qquad \mathrm{Att}(X) = W V, \qquad Q = X W_Q,\; K = X W_K,\; V = X W_V$$
+#
+# | symbol | code | shape |
+# |---|---|---|
+# | $X$, rows of one sample | `x` | [n,D] |
+# | $Q, K, V$ | `q`, `k`, `v` | [n,$d_k$] each, for each head |
+# | $d_k$, width of a head | `dim // heads` | D / H |
+# | $W$: row looks, column is looked at; each row adds up to 1 | `weights` | [n,n] for each head |
+#
+# **By hand.** Three fragments a = (1, 0), b = (0, 1), c = (1, 1); let $Q = K = V = X$ and $d_k = 2$. For row a the inner products with a, b, c are 1, 0, 1; divided by $\sqrt 2$: 0.707, 0, 0.707;
+# $e$ to that power: 2.028, 1, 2.028; their sum is 5.056. So a looks at a, b, c with weights **0.401, 0.198, 0.401**, and takes over
+# 0.401 (1, 0) + 0.198 (0, 1) + 0.401 (1, 1) = **(0.802, 0.599)**.
+
+# %%
+def attend(x, mask=None):
+    """Self-attention with Q = K = V = x [n,D]: result [n,D] and weights [n,n]."""
+    scores = x @ x.T / x.shape[-1] ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)  # a column that is not real cannot be looked at
+    weights = scores.softmax(-1)
+    return weights @ x, weights
+
+
+abc = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
+result, weights = attend(abc)
+print(weights.numpy().round(3))
+print("row a becomes", result[0].numpy().round(3))
+
+# %% [markdown]
+# Padding must not be looked at. If c is padding, row a has the scores 0.707 and 0 only: weights 2.028 / 3.028 = **0.670** and **0.330**, and exactly 0 for c. The library's layer with identity weights says the same, with and without mask:
+
+# %%
+layer = attention.MultiheadAttention(dim=2, heads=1)
+with torch.no_grad():
+    layer.in_proj_weight.copy_(torch.eye(2).repeat(3, 1))
+    layer.out_proj.weight.copy_(torch.eye(2))
+    for real in (torch.tensor([True, True, True]), torch.tensor([True, True, False])):
+        output, used = layer(abc[None], abc[None], real[None], return_weights=True)
+        assert torch.allclose(output[0], attend(abc, real)[0]) and torch.allclose(used[0, 0], attend(abc, real)[1])
+print("with c as padding:", attend(abc, torch.tensor([True, True, False]))[1][0].numpy().round(3))
+
+# %% [markdown]
+# Before we look at real maps, we look at three that we know. How sharp a row is can be told in one number, the **effective number** of fragments that it looks at: $\exp(-\sum_j w_j \ln w_j)$.
+# It is 1 if one fragment gets everything, and $n$ if all $n$ get the same.
+
+# %%
+def effective(weights):
+    """Effective number of fragments looked at, for each row: weights [...,n] -> [...]."""
+    return torch.special.entr(weights).sum(-1).exp()
+
+
+alike, longer = torch.ones(3, 2), 10 * abc
+panels = {"three equal fragments": alike, "a, b, c of the hand example": abc, "the same, ten times longer": longer}
+for name, x in panels.items():
+    print(f"{name:30} effective number of each row: {[round(v, 2) for v in effective(attend(x)[1]).tolist()]}")
+assert torch.allclose(effective(attend(longer)[1]), torch.tensor([2.0, 2.0, 1.0]), atol=1e-3)
+
+# %%
+plots.show(
+    draw.small_maps({name: attend(x)[1].numpy() for name, x in panels.items()}, ["a", "b", "c"],
+                    "Long fragments make sharp attention: ten times the length is a hundred times the score"),
+    "Three attention maps with known values. Row = who looks, column = who is looked at; each row adds up to 1.",
+    "Three maps of three by three. Equal fragments: 0.33 everywhere. The hand example: weights between 0.20 and 0.50. Ten times longer: only 0, 0.5 and 1.",
+)  # fmt: skip
+
+# %% [markdown]
+# **What you should see**: the middle map holds your numbers by hand (0.40, 0.20, 0.40 in the first row). The right map has the *same directions*; only the length differs. Keep that in mind for section 3.
+#
+# **Equation (1)** of the paper, $R^V = \mathrm{SelfAtt}(R)$, is a whole Transformer encoder layer: attention with $H$ heads (each on its own $D/H$ numbers), then a residual and LayerNorm, a feed-forward network of width $D$, again a
+# residual and LayerNorm. There is no positional encoding: a picture has no first region. Here it is, from scratch, on all 200 test pictures with the trained weights:
+
+# %%
+def layer_by_hand(layer, x, mask):
+    """One encoder layer: x [B,n,D], mask [B,n] -> context [B,n,D], weights [B,H,n,n]."""
+    att = layer.self_attn
+    q, k, v = (x @ att.in_proj_weight.T + att.in_proj_bias).chunk(3, dim=-1)
+    q, k, v = (t.unflatten(-1, (att.heads, -1)).transpose(1, 2) for t in (q, k, v))  # [B,H,n,D/H]
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5  # [B,H,n,n]
+    weights = scores.masked_fill(~mask[:, None, None], -torch.inf).softmax(-1)
+    taken = (weights @ v).transpose(1, 2).flatten(-2)  # [B,n,D]
+    x = layer.norm1(x + taken @ att.out_proj.weight.T + att.out_proj.bias)
+    return layer.norm2(x + layer.linear2(torch.relu(layer.linear1(x)))), weights
+
+
+region_layer = run.model.image_encoder.relations.layers[0]
+with torch.no_grad():
+    context, weights = layer_by_hand(region_layer, images.fragments, mask)
+    shuffled = run.model.encode_images(features[:, torch.randperm(12)], mask)
+assert torch.allclose(context, images.context, atol=1e-4) and torch.allclose(weights, images.weights[0], atol=1e-4)
+assert torch.allclose(shuffled.emb, images.emb, atol=1e-4)
+print("the same context, the same weights; and boxes in another order give the same embedding")
+
+# %% [markdown]
+# ## 3. What do regions and words look at?
+#
+# The maps below are the weights that this forward pass *used* (`return_weights=True`), not a second computation.
+
+# %%
+used = images.weights[0][INDEX]  # [H,R,R]
+varied = used.std(1).sum(-1).argmax().item()  # the head whose rows differ most
+maps = {f"head {varied}: its rows differ most": used[varied].numpy(), "mean of the 8 heads": used.mean(0).numpy()}
+plots.show(
+    draw.attention_maps(maps, crops, "A head picks a few columns, and most rows agree on them"),
+    "Attention between the 12 regions of picture 1 after training. Row = who looks, column = who is looked at. Region 0 is the whole picture.",
+    "Two maps of 12 by 12 with small crops on both axes. Left: one head, almost all weight in few columns. Right: the mean of eight heads, with some bright columns.",
+)  # fmt: skip
+
+# %%
+looking = {called.index(kind): kind for kind in ("man", "dog", "bench")}
+mean_weights = used.mean(0)  # [R,R]
+man, dog, bench = looking
+assert mean_weights[dog].argmax() == mean_weights[bench].argmax() == man
+plots.show(
+    draw.attention_arrows(picture, boxes, mean_weights.numpy(), looking, "The dog and the bench look at the man most"),
+    "Rows 'man', 'dog' and 'bench' of the right map, drawn on the picture: an arrow goes from the region that looks (green) to a region that is looked at; its width is the weight; 'all' is the whole picture. "
+    "A green number is the weight on itself. Weights below 0.08 are left out.",
+    "The street picture three times, with arrows from the man, the dog and the bench to the regions that they look at, and the weights as numbers.",
+)
+
+# %% [markdown]
+# **What you should see**: bright *columns* more than bright cells. Regions agree on whom to look at, whoever they are, and a region does not look mainly at itself. Do not read
+# more into a map than that: a weight says how much of a row was *taken over*, not that the model understood "pets".
+#
+# Is this picture typical? The effective number over all test pictures, as a share of 12 regions, and the same for the words of all captions:
+
+# %%
+tokens = run.text.encode(split.captions)
+ids, _, word_mask = (torch.tensor(array) for array in tokens.gather(range(split.n_captions)))
+with torch.no_grad():
+    texts = run.model.encode_texts(ids, word_mask, return_weights=True)
+region_share = (effective(images.weights[0]) / 12).mean((0, 2))  # [H]
+word_count = word_mask.sum(1)[:, None, None]
+word_share = (effective(texts.weights[0]) / word_count)  # [captions,H,L]
+word_share = torch.stack([word_share[:, head][word_mask].mean() for head in range(8)])
+for name, share, encoded in (("regions", region_share, images), ("words", word_share, texts)):
+    length = encoded.fragments[encoded.mask].norm(dim=-1).mean()
+    print(f"{name:8} looked at: {100 * share.mean():.0f} % of the fragments; mean length of a fragment: {length:.1f}")
+assert region_share.mean() < 0.4 < 0.8 < word_share.mean()
+
+# %%
+row = 5 * INDEX + 4
+n = int(word_mask[row].sum())
+shown_words = [run.text.words[i] for i in ids[row, :n]]
+plots.show(
+    draw.word_attention(texts.weights[0][row].mean(0)[:n, :n].numpy(), shown_words,
+                        {"regions": region_share.numpy(), "words": word_share.numpy()},
+                        "In this model regions are picky, and words listen to everybody alike"),
+    "Left: attention between the words of one caption. Right: the share of the fragments that a row looks at (effective number divided by their number), a mark for each of the 8 heads.",
+    "Left: a heat map of one color, all weights nearly equal. Right: marks for regions near the bottom, marks for words at the top, at the line of a plain mean.",
+)  # fmt: skip
+
+# %% [markdown]
+# **What you should see**: a region looks at about 12 % of the regions, that is 1.4 of 12; a word looks at nearly all words (95 to 100 %). Why? Section 2 knew it: scores grow with the *square* of the length of
+# the rows. Region rows come from a linear layer without a bound and are long; word rows are means of GRU states, which lie between -1 and 1, and are short. If that is the reason, longer words must become picky. We stretch them:
+
+# %%
+word_layer = run.model.text_encoder.relations.layers[0]
+for stretch in (1, 10, 100):
+    with torch.no_grad():
+        _, weights = layer_by_hand(word_layer, stretch * texts.fragments[:200], word_mask[:200])
+    share = (effective(weights) / word_count[:200])[:, 0][word_mask[:200]].mean().item()
+    print(f"words x {stretch:3}: a row of head 0 looks at {100 * share:.0f} % of the words")
+assert share < 0.6
+
+# %% [markdown]
+# So a flat map does not mean that attention is useless here: a plain mean over the sentence is what the layer learned to add. And it says nothing about BERT, whose rows we did not measure. Look before you believe.
+#
+# ## 4. How do twelve rows become one?
+#
+# Two simple ways, each with a weakness. The **mean** lets every fragment count, background too. The **maximum** of each dimension keeps what is strongest anywhere, but listens to a single fragment. The method takes max pooling (mean of the $k$ largest values, $k$ = 2) of the fragments *before* attention,
+# mean pooling of the context *after* it, and mixes them, equations (2) and (3):
+#
+# $$v = \beta\,\mathrm{MaxPool}_k(R) + (1 - \beta)\,\mathrm{AvgPool}(R^V), \qquad \text{then } v \leftarrow v / \lVert v \rVert$$
+#
+# | paper | code | value or shape |
+# |---|---|---|
+# | $\beta$ | `mix` (`model.pool_mix`) | 0.8 |
+# | $k$ | `k` (`model.pool_k`) | 2; the paper's letter is 1 |
+# | $R$, $R^V$ | `fragments`, `context` | [B,n,D] |
+# | $v$ | `emb` | [B,D] |
+#
+# **By hand.** Fragments (1, 5), (3, -1), (2, 9); context (0, 1), (2, 1), (1, 1). The two largest values of the first dimension are 3 and 2, of the second 9 and 5, so MaxPool = (2.5, 7). The mean of the context is (1, 1).
+# Mix: 0.8 (2.5, 7) + 0.2 (1, 1) = **(2.2, 5.8)**. Its length is $\sqrt{2.2^2 + 5.8^2}$ = 6.203, so v = **(0.355, 0.935)**.
+
+# %%
+def pool(fragments, context, mask, mix, k):
+    """Equations (2)(3) for one sample: fragments, context [n,D], mask [n] -> [D], before the normalization."""
+    fragments, context = fragments[mask], context[mask]
+    largest = fragments.sort(dim=0, descending=True).values[:k]  # fewer than k fragments: those that are there
+    return mix * largest.mean(0) + (1 - mix) * context.mean(0)
+
+
+one = torch.tensor([[1.0, 5], [3, -1], [2, 9]]), torch.tensor([[0.0, 1], [2, 1], [1, 1]])
+v = pool(*one, torch.tensor([True, True, True]), mix=0.8, k=2)
+print(f"mix {v.numpy().round(3)}, length {v.norm():.3f}, unit {(v / v.norm()).numpy().round(3)}")
+
+# %%
+for encoded in (images, texts):
+    by_hand = [pool(f, c, m, mix=0.8, k=2) for f, c, m in zip(encoded.fragments, encoded.context, encoded.mask)]
+    assert torch.allclose(torch.stack(by_hand), encoded.pooled, atol=1e-3)
+    assert torch.allclose(pooling.unit(encoded.pooled), encoded.emb, atol=1e-5)
+print("200 pictures and 1,000 captions: the same as the library")
+
+# %% [markdown]
+# The maximum has a pleasant side: we can ask *which region* gave each number. Every one of the D = 128 dimensions has a winner.
+
+# %%
+winner = images.fragments[INDEX].argmax(0)  # [D]: the region with the largest value of each dimension
+shares = 100 * torch.bincount(winner, minlength=12) / len(winner)
+counts = [torch.bincount(w, minlength=12) for w in images.fragments.argmax(1)]  # a line for each picture
+everywhere = 100 * torch.stack(counts).float().mean(0) / len(winner)
+print("winners in picture 1 (%):  ", [round(s) for s in shares.tolist()])
+print("mean over 200 pictures (%):", [round(s) for s in everywhere.tolist()])
+assert shares.min() > 0 and everywhere[0] > 1.2 * everywhere[6:].mean()
+
+# %%
+plots.show(
+    draw.winners(shares.numpy(), crops, called, f"Region {int(shares.argmax())} wins most dimensions, but every region wins some"),
+    "Which region holds the largest value, over the 128 dimensions of picture 1. The dashed line: equal shares of 8.3 %.",
+    "Bar chart with a bar for each of the 12 regions, between about 3 and 15 per cent; crops of the regions below the bars.",
+)
+
+# %% [markdown]
+# **What you should see**: no region takes all. Over all pictures region 0, the whole picture, wins about 15 % of the dimensions (within 4) and the late boxes 7 to 8 % each: it alone can tell the setting. The boxes come surest first, but even the last ones win something.
+#
+# ## 5. How much does each part weigh?
+#
+# Similarity is a cosine, so at the end every embedding is divided by its length. That also means: only the *relation* between the two parts of the mix matters, and $\beta$ = 0.8 does not say what it is. We measure both lengths.
+
+# %%
+def two_parts(encoded):
+    """The max part and the context part of the mix, [B,D] each."""
+    largest = pooling.masked_max_k(encoded.fragments, encoded.mask, 2)
+    return 0.8 * largest, 0.2 * pooling.masked_mean(encoded.context, encoded.mask)
+
+
+lengths = {}
+for name, encoded in (("pictures", images), ("captions", texts)):
+    first, second = (part.norm(dim=1).mean().item() for part in two_parts(encoded))
+    lengths[name] = (100 * first / (first + second), 100 * second / (first + second))
+    print(f"{name}: max part {first:.1f} long, context part {second:.1f} long: {lengths[name][1]:.0f} % is context")
+
+# %%
+def recall(v, u):
+    """R@1 in both directions (per cent) of embeddings [200,D] and [1000,D]."""
+    result = evaluation.metrics((pooling.unit(v), pooling.unit(u)), split.image_of_caption)
+    return result["i2t"]["R@1"], result["t2i"]["R@1"]
+
+
+(image_max, image_context), (text_max, text_context) = two_parts(images), two_parts(texts)
+found = {
+    "all of it": recall(images.pooled, texts.pooled),
+    "pictures without context": recall(image_max, texts.pooled),
+    "captions without context": recall(images.pooled, text_max),
+    "pictures without max": recall(image_context, texts.pooled),
+    "captions without max": recall(images.pooled, text_context),
+}
+for name, (i2t, t2i) in found.items():
+    print(f"{name:25} R@1: image to text {i2t:.0f}, text to image {t2i:.0f}")
+assert all(sum(found["all of it"]) > sum(other) for name, other in found.items() if name != "all of it")
+
+# %%
+plots.show(
+    draw.parts(lengths, found, "A small part can matter: relations are short in a picture's vector, and R@1 needs them"),
+    "Left: how long the two parts of the mix are, in per cent of both together. Right: R@1 on the test split if a part is taken out of the trained model, without training again.",
+    "Left: two bars; pictures are nearly all max part, captions nearly all context part. Right: dots of R@1 for all of it, and for pictures or captions without one part; all of it is best.",
+)
+
+# %% [markdown]
+# **What you should see** (within 3 points): (a) In pictures the context is 10 % of the length, not 20; in captions it is 86 %. A context row has left a LayerNorm and is about $\sqrt{128}$ = 11.3 long, on both sides. The rows before attention have no such rule:
+# regions are long (46), words short (0.2). (b) Without its small context part the pictures' R@1 falls from 68 to 62 (text to image: 48 to 44). Captions live on their context: without it 45 and 12 are left.
+#
+# Two lessons. A weight in a formula is not a share: measure it. And a share is not an importance: a tenth of the length is worth six points. (No part was trained again; a model that is *trained* without a part may do better than these dots.)
+
+# %% [markdown]
+# ## What differs
+#
+# | topic | paper | released code | here |
+# |---|---|---|---|
+# | max pooling | the maximum (k = 1) | mean of the two largest | mean of the k largest, k = 2; `model.pool_k=1` gives the paper's |
+# | short samples | not said | one short sample lowers k for all that follow it | each sample takes min(k, its fragments) |
+# | padding | not said | influences BatchNorm and, later, the matching | no influence (tested) |
+# | self-attention (1) | one Transformer encoder layer | the same, 16 heads, dropout 0.1 | the same; 8 heads and D = 128 in the sample world, 16 and 1024 in the paper's presets |
+# | attention weights | not part of the method | PyTorch's layer does not hand them out | `return_weights=True` hands out those that were used |
+
+# %% [markdown]
+# ## Break it
+#
+# **Fault 1** is in the released code: `k = min(k, n)` inside a loop over the samples: after a picture with one region, k stays 1 for all that follow. **Fault 2** is a common slip: padding passes the projection, whose bias turns zero rows into something else, and the pooling does not mask them.
+#
+# Picture A stays as it is. For fault 1, *picture B* with a single region joins the batch in front of it; for fault 2, four regions of A are padded to twelve, as they would be beside a picture with twelve.
+
+# %%
+def broken_k(x, mask, k):
+    """Fault 1: mean of the k largest values, [B,n,D] -> [B,D]; k is overwritten."""
+    pooled = []
+    for fragments, real in zip(x, mask):
+        k = min(k, int(real.sum()))  # the fault: from here on all samples use it
+        pooled.append(fragments[real].sort(dim=0, descending=True).values[:k].mean(0))
+    return torch.stack(pooled)
+
+
+def broken_padding(features, k):
+    """Fault 2: padding goes through the projection and takes part in the maximum."""
+    everything = torch.ones(features.shape[:2], dtype=torch.bool)
+    return run.model.image_encoder.projection(features, everything).sort(dim=1, descending=True).values[:, :k].mean(1)
+
+
+with torch.no_grad():
+    batch = torch.stack([torch.zeros(12, 96), features[INDEX]])  # B, then A
+    batch[0, 0] = features[0, 1]  # B has one region
+    batch_mask = (batch != 0).any(-1)
+    rows = run.model.image_encoder.projection(batch, batch_mask)
+    alone = pooling.masked_max_k(rows[1:], batch_mask[1:], 2)[0]
+    short, short_mask = batch[1:, :4], batch_mask[1:, :4]  # A's first four regions: alone, then padded to 12
+    padded = torch.nn.functional.pad(short, (0, 0, 0, 8))
+
+# %%
+cases = {
+    "A alone": alone,
+    "A after B, here": pooling.masked_max_k(rows, batch_mask, 2)[1],
+    "A after B, fault 1": broken_k(rows, batch_mask, 2)[1],
+}
+with torch.no_grad():
+    four = run.model.image_encoder.projection(short, short_mask)
+    cases |= {
+        "4 regions alone": pooling.masked_max_k(four, short_mask, 2)[0],
+        "4 + padding, fault 2": broken_padding(padded, 2)[0],
+    }
+cases = {name: pooling.unit(row) for name, row in cases.items()}
+kept, faulty = cases["A alone"] @ cases["A after B, here"], cases["A alone"] @ cases["A after B, fault 1"]
+leaked = cases["4 regions alone"] @ cases["4 + padding, fault 2"]
+print(f"cosine of A's max part, alone and after B: here {kept:.2f}, fault 1 {faulty:.2f}")
+print(f"cosine of four regions, alone and padded: fault 2 {leaked:.2f}")
+assert kept > 0.9999 and faulty < 0.99 and leaked < 0.9
+
+# %%
+by_fault = [{name: row.numpy() for name, row in cases.items() if name[0] == first} for first in "A4"]
+plots.show(
+    draw.embedding_rows(by_fault, "A picture changes because of its batch mates"),
+    "The max part of the embedding. Above: picture A alone, after a picture with one region in this library, and with fault 1. Below: four regions of A alone, and padded to 12 with fault 2. "
+    "At the right the cosine to the first row of each group; 1 means that nothing changed.",
+    "Five colored rows of 48 values in two groups; in each group the faulty row differs from the first one, and its cosine is below 1.",
+)
+
+# %% [markdown]
+# Both faults keep every shape and raise no error. In evaluation they make the *result depend on the order of the data*. A test finds them in a second: exercise 02c.
+
+# %% [markdown] tags=["exercise"]
+# ## Exercises
+#
+# Solutions: [solutions](solutions/02_fragment_relations_solutions.ipynb). `check` answers in one sentence.
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 02a: mean over real fragments
+# Difficulty: easy · Minutes: 6 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
+#
+# The specification: `torch.stack([x[b][mask[b]].mean(0) for b in range(len(x))])`. Write it without a loop. Even NaN in the padding must have no influence.
+
+# %% tags=["exercise"]
+def masked_mean(x, mask):
+    """x [B,n,D], mask [B,n] (True = real, at least one a row) -> [B,D]."""
+    # BEGIN SOLUTION
+    real = torch.where(mask[..., None], x, 0)  # not a product: 0 x NaN is NaN
+    return real.sum(1) / mask.sum(1, keepdim=True)
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("02a", masked_mean)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 02b: mean of the k largest
+# Difficulty: medium · Minutes: 10 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
+#
+# The specification, for one sample: `x[mask].sort(dim=0, descending=True).values[:k].mean(0)`. Write it for a batch, without a loop over the samples. It must also hold in half precision, where values below -10000 exist.
+#
+# <details><summary>Hint</summary>
+#
+# Put -inf where nothing is real, take `topk` along the fragments, and give the first min(k, count) values of each sample equal weights, the others none. Mind that 0 times -inf is NaN.
+#
+# </details>
+
+# %% tags=["exercise"]
+def masked_max_k(x, mask, k):
+    """x [B,n,D], mask [B,n] (True = real, at least one a row) -> mean of the k largest of each dimension [B,D]."""
+    # BEGIN SOLUTION
+    k = min(k, x.shape[1])
+    largest = x.masked_fill(~mask[..., None], -torch.inf).topk(k, dim=1).values  # [B,k,D]
+    count = mask.sum(1).clamp(max=k)  # [B], each sample its own
+    counts = torch.arange(k) < count[:, None]  # [B,k]
+    return torch.where(counts[..., None], largest, 0).sum(1) / count[:, None]
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("02b", masked_max_k)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 02c: write the test
+# Difficulty: hard · Minutes: 12 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
+#
+# You get an encoder, `encode(regions [B,n,5], mask [B,n]) -> embeddings [B,4]`. Return True if padding or batch mates change an embedding, False if not. `check` gives it three faulty encoders and two good ones, one of which rounds a little.
+
+# %% tags=["exercise"]
+def padding_matters(encode):
+    """encode: ([B,n,5], bool [B,n]) -> [B,4]. Returns True if an embedding depends on padding or batch mates."""
+    # BEGIN SOLUTION
+    x = torch.randn(3, 6, 5, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(3, 6, dtype=torch.bool)
+    alone = encode(x, mask)
+    padded = encode(torch.nn.functional.pad(x, (0, 0, 0, 4)), torch.nn.functional.pad(mask, (0, 4)))
+    one_region = torch.arange(6) < 1  # a short picture comes first
+    together = encode(torch.cat([x[:1], x]), torch.cat([one_region[None], mask]))[1:]
+    return max((padded - alone).abs().max().item(), (together - alone).abs().max().item()) > 1e-4
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("02c", padding_matters)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 02d: our layer, their weights
+# Difficulty: medium · Minutes: 8 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
+#
+# Make an `attention.EncoderLayer(dim, heads, hidden, dropout)` that gives the same numbers as a given `torch.nn.TransformerEncoderLayer`. Their parts are called `self_attn.num_heads`, `linear1.in_features`, `linear1.out_features`. `check` wants a largest difference below 0.00001.
+
+# %% tags=["exercise"]
+def copy_layer(theirs):
+    """A torch.nn.TransformerEncoderLayer -> attention.EncoderLayer with the same weights, ready for inference."""
+    # BEGIN SOLUTION
+    ours = attention.EncoderLayer(theirs.linear1.in_features, theirs.self_attn.num_heads, theirs.linear1.out_features)
+    ours.load_state_dict(theirs.state_dict())  # the names are the same
+    return ours.eval()  # no dropout
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("02d", copy_layer)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 02e (optional): let the model choose between mean and maximum
+# Difficulty: medium · Minutes: 8 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
+#
+# Sort each dimension, largest value first, and take a weighted sum, with one weight for each *place* in the order (VSE-infinity, CVPR 2021, learns such weights). For a sample with $m$ real fragments the weights are the softmax of the first $m$ logits. Which logits give the mean, which the maximum?
+
+# %% tags=["exercise"]
+def sorted_pool(x, mask, logits):
+    """x [B,n,D], mask [B,n], logits [n], one for each place in the order -> [B,D]."""
+    # BEGIN SOLUTION
+    ordered = x.masked_fill(~mask[..., None], -torch.inf).sort(dim=1, descending=True).values  # real ones first
+    places = torch.arange(x.shape[1]) < mask.sum(1, keepdim=True)  # [B,n]
+    weights = logits.expand_as(places).masked_fill(~places, -torch.inf).softmax(1)
+    return (weights[..., None] * torch.where(places[..., None], ordered, 0)).sum(1)
+    # END SOLUTION
+
+
+# %% tags=["exercise"]
+check("02e", sorted_pool)
+
+# %% [markdown]
+# **Explain from a plot.** In the map of section 3 the bright columns are nearly the same for all rows. What does that say about the context rows of one picture, and why is their *mean* a sensible thing to pool?
+#
+# <details><summary>Model answer</summary>
+#
+# If all rows look at the same few regions, all rows take over nearly the same vector: the attention writes a *summary of the picture* into every row. The mean over the rows keeps what they share, the summary, and averages away
+# what is their own; and their own part is in the embedding already, through the max pool of the rows before attention. So the two parts tell different things: the strongest single regions, and what the picture is about as a whole.
+#
+# </details>
+#
+# ## Summary
+#
+# - Self-attention: each row takes over a weighted mean of all rows; the row looks, the column is looked at; padding gets weight 0. Longer rows make sharper maps.
+# - An embedding is 0.8 x (mean of the two largest) of the rows before attention plus 0.2 x mean of the rows after it, divided by its length.
+# - Weights in a formula are not shares: measure the lengths, and take a part out to see what it is worth.
+# - An embedding may depend on its own sample only. A test with more padding and a short batch mate holds the code to that.
+#
+# **Words introduced**: fragment, query, key, value, head, self-attention, context, effective number, max-k pooling, mix, embedding.
+#
+# **Next**: [03](03_association_graph.ipynb): now each picture and each caption is one vector that looked at *itself*. When should two pictures, or a picture and a caption, look at each other?
