@@ -54,8 +54,8 @@ print("norm", norm.item(), "clipped", weight.grad.numpy().round(3))
 # %%
 small = config.preset("sample").override({
     "model.embed_dim": 64, "model.word_dim": 64, "model.heads": 4, "loss.sampling_dim": 32, "sampling.neighbor_epoch": 0,
-    "training.batch_size": 64, "training.epochs": 6, "training.decay_epochs": [5], "training.warmup_steps": 117,
-    "training.learning_rate": 2e-3, "data.word_drop": 0, "data.region_drop": 0,
+    "training.batch_size": 64, "training.epochs": 5, "training.decay_epochs": [4], "training.warmup_steps": 96,
+    "training.learning_rate": 3e-3, "model.dropout": 0, "data.word_drop": 0, "data.region_drop": 0,  # for a short run
 })
 train, dev = (data.open_split(data.sample_dir(), name) for name in ("train", "dev"))
 text = training.make_text(small, train.captions)
@@ -122,11 +122,11 @@ assert 4 < by_heart[0] < 9 and np.mean(by_heart[-5:]) < 0.3 and found["i2t"]["R@
 # %% [markdown]
 # ## 3. What happens in a run?
 #
-# Now all pictures. Six short epochs of 39 batches of 64; the relation part enters after three of them (step 117). After each epoch the **dev** pictures,
+# Now all pictures. Five short epochs of 32 batches of 64; the relation part enters after three of them (step 96). After each epoch the **dev** pictures,
 # which are never trained on, are searched. This takes some ten seconds.
 
 # %%
-def train_small(model, epochs, steps=39):
+def train_small(model, epochs, steps=32):
     objective, optimizer, history = training.make_objective(small), training.make_optimizer(model, small), []
     for epoch in range(1, epochs + 1):
         for group in optimizer.param_groups:
@@ -140,12 +140,12 @@ def train_small(model, epochs, steps=39):
         mean = {name: np.mean([v[name] for v in values]) for name in values[-1]}
         metrics = evaluation.evaluate([(model, dev_tokens)], dev)
         history.append({"epoch": epoch, "steps": epoch * steps, "sampling": "random", "loss": mean, "dev": metrics,
-                        "relation_from_step": 117, "grad_norm": mean.pop("grad_norm"), "collapse": mean.pop("collapse")})
+                        "relation_from_step": 96, "grad_norm": mean.pop("grad_norm"), "collapse": mean.pop("collapse")})
     return history
 
 
 dev_tokens = text.encode(dev.captions)
-history = train_small(new_model(), epochs=6)
+history = train_small(new_model(), epochs=5)
 
 # %%
 plots.show(curves.training_curves(history, small),
@@ -158,14 +158,14 @@ for line in history:
     print(f"epoch {line['epoch']}  L(v, u) {line['loss']['initial']:5.1f} of {line['collapse']:.1f}   dev R@1 {line['dev']['i2t']['R@1']:4.1f} "
           f"{line['dev']['t2i']['R@1']:4.1f}   gradient norm {line['grad_norm']:4.0f}")
 last = history[-1]
-assert last["dev"]["i2t"]["R@1"] > 35 and last["dev"]["t2i"]["R@1"] > 20  # chance is 0.5
-assert 0.4 < last["loss"]["initial"] / last["collapse"] < 0.95
+assert last["dev"]["i2t"]["R@1"] > 30 and last["dev"]["t2i"]["R@1"] > 18  # chance is 0.5
+assert 0.5 < last["loss"]["initial"] / last["collapse"] < 0.95
 assert all(line["grad_norm"] > 2 for line in history) and history[3]["grad_norm"] > 1.5 * history[2]["grad_norm"]
 
 # %% [markdown]
 # (The last digits differ between processors, so this output is not compared when the notebooks are tested; the ranges are.)
 #
-# **What you should see**: after six epochs dev R@1 is about 55 and 35 (more than 35 and 20 on any machine; chance is 0.5), while L(v, u) is still at 40 to 95 % of
+# **What you should see**: after five epochs dev R@1 is about 50 and 32 (more than 30 and 18 on any machine; chance is 0.5), while L(v, u) is still at 50 to 95 % of
 # the collapse level. Every step is clipped: the norm is above 2 all the time, and jumps when three more losses enter in epoch 4. (A sum over pairs has a large
 # gradient; AdamW divides by its running size anyway, so clipping mainly tames single wild steps.)
 #
