@@ -254,6 +254,7 @@ def ablation(arms: dict[str, Sequence[tuple[float, float]]]) -> Figure:
         means = [np.mean(dots) for dots in values.values()]
         spread = max(max(dots) - min(dots) for dots in values.values())
         title = f"{split}: arms differ by up to {max(means) - min(means):.1f}, seeds by up to {spread:.1f}"
+        title = title if spread else f"{split}: one seed only"
         ablation_dots(ax, values, f"{split} rSum", title)
     return figure
 
@@ -270,7 +271,14 @@ def ablation_dots(ax: Axes, values: dict[str, Sequence[float]], xlabel: str, tit
         color, marker = COLORS[row % len(COLORS)], MARKERS[row % len(MARKERS)]
         mean = float(np.mean(dots))
         ax.plot([mean, mean], [row - 0.28, row + 0.28], color="black", linewidth=2)
-        ax.scatter(dots, row + np.linspace(-0.12, 0.12, len(dots)), color=color, marker=marker, s=45, zorder=3)
+        ax.scatter(
+            dots,
+            row + 0.12 * np.linspace(-1, 1, len(dots)) * (len(dots) > 1),
+            color=color,
+            marker=marker,
+            s=45,
+            zorder=3,
+        )
         text = f"{mean:.1f}" + (f" ({min(dots):.1f} to {max(dots):.1f})" if len(dots) > 1 else " (one seed)")
         ax.text(1.01, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=9)
     ax.set_yticks(range(len(values)), list(values))
@@ -286,7 +294,8 @@ def selection_optimism(gaps: dict[str, np.ndarray], title: str) -> Figure:
         title: the finding
     """
     figure, ax = plt.subplots(figsize=(7.5, 3.8))
-    bins = np.linspace(min(g.min() for g in gaps.values()), max(g.max() for g in gaps.values()), 33)
+    low, high = min(g.min() for g in gaps.values()), max(g.max() for g in gaps.values())
+    bins = np.arange(np.floor(low) - 0.25, high + 1, 1.0)  # figures come in steps of 100 / queries: no edge on a step
     for (label, values), color, style in zip(gaps.items(), (IMAGE, ERROR, RELATION), ("-", "--", ":"), strict=False):
         ax.hist(values, bins, histtype="step", color=color, linestyle=style, linewidth=2, label=label)
         ax.axvline(values.mean(), color=color, linestyle=style, linewidth=1)

@@ -52,7 +52,7 @@ def recall_curves(ax: Axes, history: list[dict]) -> None:
         values = [line["dev"][key]["R@1"] for line in history]
         ax.plot(epochs, values, color=color, marker=marker, markersize=4)
         # named at the end of the line, so that no legend covers it
-        ax.annotate(f" {label}", (epochs[-1], values[-1]), color=color, fontsize=9, va="center")
+        ax.annotate(f"   {label}", (epochs[-1], values[-1]), color=color, fontsize=9, va="center")
     best = max(history, key=lambda line: line["dev"]["rSum"])
     for key in ("i2t", "t2i"):
         ax.plot(best["epoch"], best["dev"][key]["R@1"], marker="o", markersize=10, color=RELATION, fillstyle="none")

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Does it learn, and how do we know?
 #
-# **Minutes** 60 + 40 exercises · **Needs** 04, 05 · **Paper** Sec 3.4, Sec 4.1, Sec 4.3
+# **Minutes** 60 + 40 exercises · **Needs** 04, 05 · **Paper** Sec 3.4, Sec 4
 
 # %% tags=["setup"]
 import copy, json, numpy as np, torch
@@ -36,7 +36,7 @@ plots.show(plots.pipeline_map(1, 2, 3, 4, 5, 6), "Today: all that runs in traini
 # | paper | name in code | here: shape or value |
 # |---|---|---|
 # | $v, u$ and $\bar v, \bar u$ | `image_emb`, `text_emb`, `image_emb_rel`, `text_emb_rel` | [B,D] |
-# | warm-up | `training.warmup_steps` | 8,000 steps in the paper; 200 in the preset `sample` |
+# | warm-up | `training.warmup_steps` | 8,000 steps on the full data; 200 in the preset `sample` |
 # | $c$ | `training.grad_clip` | 2.0 |
 # | learning rate | `training.learning_rate`, `decay_epochs` | 5e-4, × 0.1 after epochs 15 and 25 of 30 |
 #
@@ -49,7 +49,7 @@ norm = torch.nn.utils.clip_grad_norm_([weight], 2.0)
 print("norm", norm.item(), "clipped", weight.grad.numpy().round(3))
 
 # %% [markdown]
-# A small model of the same kind as the course's: width 64, words in, pictures in, fusion. And the step, from scratch:
+# First a small model of the same kind as the course's (width 64, BiGRU, fusion) and the data; then the step, from scratch.
 
 # %%
 small = config.preset("sample").override({
@@ -60,19 +60,23 @@ small = config.preset("sample").override({
 train, dev = (data.open_split(data.sample_dir(), name) for name in ("train", "dev"))
 text = training.make_text(small, train.captions)
 pairs = data.PairDataset(train, text.encode(train.captions))
-new_model = lambda seed=0: torch.manual_seed(seed) and build_model(small, train.region_dim, text.size)
 
 
-def step(model, batch, optimizer, relation, clip=2.0, n=32):
-    """One step of the whole objective; returns the loss."""
+def new_model():
+    """A model with start values that are always the same."""
+    torch.manual_seed(0)
+    return build_model(small, train.region_dim, text.size)
+
+# %%
+def step(model, batch, optimizer, relation, clip=2.0):
     images = model.encode_images(batch.regions, batch.region_mask)
     texts = model.encode_texts(batch.words, batch.word_mask)
-    v, u, ids = images.emb, texts.emb, batch.image_ids
-    loss = losses.triplet(v, u, ids, dim=n).loss
+    sides = [(images.emb, texts.emb)]
     if relation:
         r = model.relate(images, texts)
-        for a, b in ((r.image_emb_rel, r.text_emb_rel), (r.image_emb_rel, u), (v, r.text_emb_rel)):
-            loss = loss + losses.triplet(a, b, ids, dim=n).loss
+        sides += [(r.image_emb_rel, r.text_emb_rel), (r.image_emb_rel, texts.emb), (images.emb, r.text_emb_rel)]
+    loss = sum(losses.triplet(a, b, batch.image_ids, dim=32).loss for a, b in sides)
+    if relation:
         loss = loss + 10 * r.graph.regularizer
     optimizer.zero_grad()
     loss.backward()
@@ -90,9 +94,9 @@ torch.manual_seed(1)
 value = step(ours, batch, training.make_optimizer(ours, small), relation=True)
 torch.manual_seed(1)
 named = training.train_step(theirs, batch, training.make_objective(small), training.make_optimizer(theirs, small), 2.0, relation=True)
-difference = max((a - b).abs().max().item() for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+moved = torch.cat([(a - b).abs().flatten() for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)])
 print(", ".join(named))
-assert abs(value - named["total"].item()) < 1e-3 and difference < 1e-4
+assert abs(value - named["total"].item()) < 1e-3 and moved.mean() < 1e-5
 
 # %% [markdown]
 # ## 2. Can it learn one batch by heart?
@@ -106,7 +110,7 @@ optimizer = training.make_optimizer(model, small)
 by_heart = [step(model, batch, optimizer, relation=False) for _ in range(40)]
 found = evaluation.metrics((model.encode_images(batch.regions, batch.region_mask).emb,
                             model.encode_texts(batch.words, batch.word_mask).emb), np.arange(16))
-print(f"last five steps: mean loss {np.mean(by_heart[-5:]):.1f}; R@1 among the 16: {found['i2t']['R@1']:.0f} and {found['t2i']['R@1']:.0f}")
+print(f"last five steps: mean loss {np.mean(by_heart[-5:]):.0f}; R@1 among the 16: {found['i2t']['R@1']:.0f} and {found['t2i']['R@1']:.0f}")
 
 # %%
 plots.show(learning.overfit_curve(by_heart, 2 * 16 * 0.2, "Sixteen pairs are learned by heart in forty steps"),
@@ -181,7 +185,8 @@ assert full[7]["loss"]["initial"] > full[2]["loss"]["initial"] and full[7]["dev"
 
 # %%
 plots.show(curves.training_curves(full, checkpoints.load_run(data.sample_run()).config),
-           "The full run. L(v, u) rises from epoch 3 to 8 while the dev recall doubles; neighbor batches hold no picture twice, so their level of collapse is lower.",
+           "The full run. L(v, u) rises from epoch 3 to 8 while the dev recall doubles; neighbor batches hold no picture twice, so their level "
+           "of collapse is lower. The weighted L_reg lies on the zero line.",
            "Three panels over 20 epochs: loss terms below a dashed line, recall curves that flatten near 75 and 50, gradient norm.")
 
 # %% [markdown]
@@ -261,7 +266,7 @@ arms = {label: found for label, found in arms.items() if found}
 print("The files are made by `hrem ablate sample`: every arm with three seeds.")
 for label, found in arms.items():
     sums, ones = ([r["test"]["rSum"] for r in found], [r["test"]["i2t"]["R@1"] for r in found])
-    print(f"{label:<21} {len(found)} seeds   test rSum {np.mean(sums):.1f} ({min(sums):.1f} to {max(sums):.1f})   i2t R@1 {np.mean(ones):.1f}")
+    print(f"{label:<21} {len(found)} seed(s)   test rSum {np.mean(sums):.1f} ({min(sums):.1f} to {max(sums):.1f})   i2t R@1 {np.mean(ones):.1f}")
 
 # %%
 if arms:
@@ -282,7 +287,10 @@ assert high - low > 15
 # **What you should see**: an interval of ± 10 points or more of rSum for one run. So a table without seeds and without an interval can say very little
 # about differences of a few points. (On the *same* pictures a paired interval of the difference is narrower: notebook 08.)
 #
-# RESULT_TEXT
+# Read the dots like this. Where the ranges of two arms overlap, three seeds do not separate them. Where they are far apart, the difference is likely real, *in
+# this small world*. The authors report of their own data that neighbor batches brought no obvious gain, and that fusion was simpler and better than standalone.
+#
+# <!-- RESULTS: when all runs are in, say here which arms are separated, and by how much -->
 
 # %% [markdown]
 # ## Paper, code, here
