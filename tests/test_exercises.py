@@ -3,7 +3,9 @@
 import importlib
 import pkgutil
 
+import numpy as np
 import pytest
+import torch
 
 from hrem_lib import exercises
 
@@ -31,6 +33,13 @@ def test_every_check_has_planted_mistakes(name):
     letters = {attribute[6:] for attribute in dir(module) if attribute.startswith("check_")}
     planted = [letter for letter, *_ in module.MISTAKES]
     assert letters and all(planted.count(letter) >= 2 for letter in letters)
+
+
+def test_reversed_arrays_and_numbers_are_compared():
+    exercises.expect_close(np.arange(3.0)[::-1], torch.tensor([2.0, 1.0, 0.0]))
+    exercises.expect_close(2, 2.0)
+    with pytest.raises(exercises.Wrong, match=r"should be \[1.0, 2.0\], yours is \[2.0, 1.0\]\."):
+        exercises.expect_close(np.array([1.0, 2.0])[::-1], [1, 2])
 
 
 def test_not_attempted_and_crashing_answers():

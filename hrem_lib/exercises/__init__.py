@@ -63,7 +63,7 @@ def expect_close(
     import torch
 
     def close(a: Any, b: Any) -> bool:
-        a, b = torch.as_tensor(a, dtype=torch.float64), torch.as_tensor(b, dtype=torch.float64)
+        a, b = _tensor(a), _tensor(b)
         return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=tol, equal_nan=True)
 
     if close(got, wanted):
@@ -74,10 +74,17 @@ def expect_close(
     raise Wrong(f"The {name} should be {_short(wanted)}, yours is {_short(got)}.")
 
 
-def _short(values: Any) -> str:
+def _tensor(values: Any) -> Any:
+    import numpy as np
     import torch
 
-    tensor = torch.as_tensor(values, dtype=torch.float64)
+    if isinstance(values, torch.Tensor):
+        return values.detach().to(torch.float64)
+    return torch.from_numpy(np.array(values, dtype=np.float64))  # a copy: torch takes no negative strides
+
+
+def _short(values: Any) -> str:
+    tensor = _tensor(values)
     if tensor.numel() == 1:
         return f"{tensor.item():.4g}"
     if tensor.numel() <= 9:
