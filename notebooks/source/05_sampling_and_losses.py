@@ -23,8 +23,8 @@ plots.show(plots.pipeline_map(6), "Today: what the embeddings are asked for, and
 # - build neighbor batches, and measure what they change and what they cost.
 #
 # **Predict first.** In a batch of 128 pairs, each picture has 127 wrong captions. One is drawn, by a law that should give *every
-# distance* a fair chance. With the released code's n = 512, how many of the 127 have a real chance: about 100, about 30, or fewer than
-# 10, once the model is trained? Section 5 prints it.
+# distance* a fair chance. With the released code's n = 512 and a trained model, how many of the 127 have a real chance: about 100, about 30, or
+# fewer than 10? Section 5 prints it.
 
 # %% [markdown]
 # ## 1. What does one triplet ask for?
@@ -460,8 +460,9 @@ assert abs(shares["random"] - 0.998) < 0.001 and abs(shares["neighbor"] - 0.67) 
 def law_max_first(s, positive, n=512, cutoff=1.7):
     distance = (2 - 2 * s).clamp(min=0).sqrt().clamp(min=0.5)
     log_w = (2 - n) * distance.log() - (n - 3) / 2 * (1 - distance**2 / 4).clamp(min=1e-12).log()
-    weights = (log_w - log_w.amax(1, keepdim=True)).exp()  # the fault: positives and far pairs take part in the maximum
-    return weights * (~positive & (distance < cutoff))
+    log_w = log_w.masked_fill(positive, -torch.inf)
+    weights = (log_w - log_w.amax(1, keepdim=True)).exp()  # the fault: pairs beyond the cut-off take part in the maximum
+    return weights * (distance < cutoff)
 
 
 own, lost = torch.eye(128, dtype=torch.bool), {}

@@ -170,7 +170,7 @@ assert all(line["grad_norm"] > 2 for line in history) and history[3]["grad_norm"
 # (The last digits differ between processors, so this output is not compared when the notebooks are tested; the ranges are.)
 #
 # **What you should see**: after five epochs dev R@1 is about 50 and 32 (more than 30 and 18 on any machine; chance is 0.5), while L(v, u) is still at 50 to 95 % of
-# the collapse level. Every step is clipped: the norm is above 2 all the time, and jumps when three more losses enter in epoch 4. (A sum over pairs has a large
+# the collapse level. Clipping is the rule, not the exception: the mean norm of every epoch is far above 2, and jumps when three more losses enter in epoch 4. (A sum over pairs has a large
 # gradient; AdamW divides by its running size anyway, so clipping mainly tames single wild steps.)
 #
 # **A loss with hard negatives is no progress bar.** When the model gets better, the negatives that are drawn get harder. Here is the run that made
