@@ -53,7 +53,7 @@ def test_outputs_are_png_and_quiet(path):
         assert output.get("name") != "stderr", output.get("text")
         assert "image/svg+xml" not in output.get("data", {})
         text = output.get("text", "") + json.dumps(output.get("data", {}).get("text/plain", ""))
-        assert not re.search(r"0x[0-9a-f]{6,}|/home/|/root/|/tmp/|/work/|\d+(\.\d+)? ?(ms|s/it|it/s)\b", text), text
+        assert not re.search(r"0x[0-9a-f]{6,}|/(home|root|tmp|work)/|\d+(\.\d+)? ?(ms|s/it|it/s)\b", text), text
         assert not re.search(r"\d\.\d{4,}", text), f"more than three decimals: {text}"
 
 
