@@ -1,4 +1,4 @@
-"""The command line: `hrem train · evaluate · results · samples · doctor`. Thin: the library does the work."""
+"""The command line: `hrem train · evaluate · ablate · results · samples · doctor`. Thin: the library does the work."""
 
 from __future__ import annotations
 
@@ -78,6 +78,18 @@ def _evaluate(args: argparse.Namespace, extra: list[str]) -> None:
         print(f"written to {args.json}")
 
 
+def _ablate(args: argparse.Namespace, extra: list[str]) -> None:
+    from hrem_lib import ablate, results
+
+    _settings(extra)
+    if args.jobs < 1:
+        raise UserError(f"--jobs: got {args.jobs}, wanted at least 1")
+    cells = ablate.read_grid(args.grid, args.data or "")
+    ablate.run_grid(cells, args.runs, args.folder, args.jobs)
+    print(results.table(results.load(args.folder), cells[0].study))
+    print(f"written to {args.folder}; `hrem results` brings the README's tables up to date")
+
+
 def _results(args: argparse.Namespace, extra: list[str]) -> None:
     from hrem_lib import results
 
@@ -135,6 +147,18 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--device", default="auto")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     evaluate.set_defaults(run_command=_evaluate)
+
+    ablate = commands.add_parser(
+        "ablate",
+        help="train a grid of arms and seeds, and write a result file for each",
+        description="Started again, it goes on where it was. Grids: hrem_lib/ablate.py tells how to write one.",
+    )
+    ablate.add_argument("grid", help="a YAML file, or the name of a grid of the reported results, e.g. sample")
+    ablate.add_argument("--data", type=Path, help="the NAME_precomp folder or its parent (default: the sample data)")
+    ablate.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    ablate.add_argument("--runs", type=Path, default=Path("runs/ablate"), help="where the run folders are made")
+    ablate.add_argument("--folder", type=Path, default=Path("results"), help="of the result files")
+    ablate.set_defaults(run_command=_ablate)
 
     results = commands.add_parser("results", help="add finished runs to results/ and make the README's tables from it")
     results.add_argument("run", type=Path, nargs="*", help="run folder")

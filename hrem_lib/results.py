@@ -13,43 +13,61 @@ from hrem_lib.config import UserError
 ARMS = {"none": "base (no instance-level part)", "fusion": "HREM, fusion", "standalone": "HREM, standalone"}
 
 
-def from_run(run: str | Path) -> dict:
-    """The result of a finished run: name, data, arm, config, seed, dev and test figures, versions, seconds."""
+def from_run(run: str | Path, study: str = "", arm: str = "") -> dict:
+    """The result of a finished run: name, study, arm, config, seed, dev and test figures, versions, seconds.
+
+    Args:
+        run: run folder
+        study: which table it belongs to; default: the run's preset
+        arm: row of the table; default: interaction and batches, e.g. `fusion-neighbor`
+    """
     run = Path(run)
     path = run / "metrics.json"
     if not path.is_file():
         raise UserError(f"{path}: not found, wanted a finished run")
     metrics, config = json.loads(path.read_text(encoding="utf-8")), configs.load(run / CONFIG)
-    arm = f"{config.graph.interaction}-{'neighbor' if config.sampling.neighbor_epoch else 'random'}"
+    study = study or config.preset
+    arm = arm or f"{config.graph.interaction}-{'neighbor' if config.sampling.neighbor_epoch else 'random'}"
     settings = config.to_dict()
     settings["data"]["folder"] = Path(config.data.folder).name  # where the data lay is nobody's business
     return {
-        "name": f"{config.preset}-{arm}-{config.training.seed}",
-        "data": config.preset,
+        "name": f"{study}-{arm}-{config.training.seed}",
+        "study": study,
         "arm": arm,
         "config": settings,
         **{key: metrics[key] for key in ("seed", "epoch", "selected_on", "dev", "test", "versions", "seconds")},
     }
 
 
+def load_file(path: Path) -> dict:
+    """One result file."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        result["study"], result["arm"], result["config"], result["seed"], result["dev"]["rSum"], result["test"]["rSum"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a result file written by hrem ({error})") from None
+    return result
+
+
 def load(folder: str | Path) -> list[dict]:
     """All result files of a folder, by name."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("*.json"))]
+    return [load_file(path) for path in sorted(Path(folder).glob("*.json"))]
 
 
-def table(results: list[dict], data: str) -> str:
-    """Markdown table of one data set: a row an arm; several seeds as mean and range."""
+def table(results: list[dict], study: str) -> str:
+    """Markdown table of one study: a row an arm, several seeds as mean and range; `ARMS` come first."""
     lines = [
         "| model | batches | seeds | i2t R@1 / 5 / 10 | t2i R@1 / 5 / 10 | test rSum | dev rSum |",
         "|---|---|---|---|---|---|---|",
     ]
-    chosen = [r for r in results if r["data"] == data]
-    order = {f"{kind}-{batches}": (kind, batches) for kind in ARMS for batches in ("random", "neighbor")}
-    for arm, (kind, batches) in order.items():
+    chosen = [r for r in results if r["study"] == study]
+    labels = {f"{kind}-{batches}": f"{ARMS[kind]} | {batches}" for kind in ARMS for batches in ("random", "neighbor")}
+    labels |= {r["arm"]: f"{r['arm']} | {_batches(r)}" for r in chosen if r["arm"] not in labels}
+    for arm, label in labels.items():
         runs = [r for r in chosen if r["arm"] == arm]
         if not runs:
             continue
-        cells = [ARMS[kind], batches, str(len(runs))]
+        cells = [label, str(len(runs))]
         for direction in ("i2t", "t2i"):
             means = [sum(r["test"][direction][f"R@{k}"] for r in runs) / len(runs) for k in (1, 5, 10)]
             cells.append(" / ".join(f"{value:.1f}" for value in means))
@@ -61,10 +79,14 @@ def table(results: list[dict], data: str) -> str:
     return "\n".join(lines)
 
 
+def _batches(result: dict) -> str:
+    return "neighbor" if result["config"]["sampling"]["neighbor_epoch"] else "random"
+
+
 def fill(text: str, results: list[dict]) -> str:
-    """`text` with every block `<!-- results DATA -->...<!-- end -->` made anew."""
+    """`text` with every block `<!-- results STUDY -->...<!-- end -->` made anew."""
     return re.sub(
-        r"(<!-- results (\w+) -->\n).*?(<!-- end -->)",
+        r"(<!-- results ([\w-]+) -->\n).*?(<!-- end -->)",
         lambda found: f"{found[1]}{table(results, found[2])}\n{found[3]}",
         text,
         flags=re.DOTALL,

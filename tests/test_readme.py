@@ -61,7 +61,7 @@ def test_tables_are_made_from_the_result_files():
     shown = re.findall(r"<!-- results (\w+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
     assert [data for data, _ in shown] == ["sample", "f8k"]
     for data, text in shown:
-        runs = [r for r in stored if r["data"] == data]
+        runs = [r for r in stored if r["study"] == data]
         assert runs and all(f"{r['test']['rSum']:.1f}" in text for r in runs)
 
 

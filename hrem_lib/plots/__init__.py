@@ -15,6 +15,8 @@ from hrem_lib.plots.house import (
     SINGLE,
     TEXT,
     heat_map,
+    load_pictures,
+    picture,
     pipeline_map,
     show,
     thumbnails,
@@ -23,5 +25,5 @@ from hrem_lib.plots.house import (
 
 __all__ = [
     "ERROR", "EXTRA", "GREY", "IMAGE", "RELATION", "ROW", "SINGLE", "TEXT",
-    "heat_map", "pipeline_map", "show", "thumbnails", "use_style",
+    "heat_map", "load_pictures", "picture", "pipeline_map", "show", "thumbnails", "use_style",
 ]  # fmt: skip

@@ -20,7 +20,6 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from PIL import Image
 
-from hrem_lib import data
 from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT
 
 WORD = "#8A5F00"  # the text side's orange, dark enough for letters
@@ -30,12 +29,6 @@ BOX_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
 
 # ------------------------------------------------------------------------------------------- pictures and captions
-
-
-def pictures(split: data.Split, images: Sequence[int]) -> list[np.ndarray]:
-    """The pictures of the sample world [144,192,3] for picture numbers of a split."""
-    folder = split.folder.parent / "pictures"
-    return [np.asarray(Image.open(folder / split.ids[i]).convert("RGB")) for i in images]
 
 
 def crops(picture: np.ndarray, boxes: np.ndarray, size: int = 56) -> list[np.ndarray]:

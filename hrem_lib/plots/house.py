@@ -1,7 +1,8 @@
 """The house style: palette, sizes, how a figure is shown, the pipeline map, and the heat map that all notebooks share.
 
 Color-blind safe (Okabe-Ito), never color alone: image side blue and round, text side orange and square, relation green,
-errors vermilion. What is masked is hatched grey, never the color of zero. Heat maps: row = who looks, column = who is looked at.
+errors vermilion. What is masked is hatched grey, never the color of zero. Heat maps: row = who looks, column = who is
+looked at.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+
+from hrem_lib.data import Split
 
 IMAGE, TEXT, RELATION, ERROR, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 EXTRA = ("#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -43,7 +46,7 @@ def use_style() -> None:
 
 
 def show(figure: Figure, caption: str, alt: str) -> None:
-    """Show a figure as PNG in a notebook, with its caption below and the alternative text for screen readers; closes it.
+    """Show a figure as PNG in a notebook, with its caption below and its text for screen readers; closes it.
 
     Args:
         figure: any figure
@@ -62,6 +65,17 @@ def show(figure: Figure, caption: str, alt: str) -> None:
     small.save(buffer, format="png", optimize=True)
     display(Image(buffer.getvalue(), alt=alt))
     display(Markdown(f"*{caption}*"))
+
+
+def picture(split: Split, index: int) -> PIL.Image.Image:
+    """Picture `index` of a split of the sample data, RGB."""
+    with PIL.Image.open(split.folder.parent / "pictures" / split.ids[index]) as image:
+        return image.convert("RGB")
+
+
+def load_pictures(split: Split, indices: Sequence[int]) -> list[np.ndarray]:
+    """Pictures of a split of the sample data, uint8 [height,width,3] each."""
+    return [np.asarray(picture(split, i)) for i in indices]
 
 
 STEPS = (
@@ -84,11 +98,12 @@ def pipeline_map(*today: int) -> Figure:
             facecolor=RELATION if lit else "white", edgecolor=RELATION if lit else GREY,
         )  # fmt: skip
         ax.add_patch(box)
-        label = f"● {name}" if lit else name  # a dot, too: never color alone
         ax.text(
-            i * 1.25 + 0.5, 0.4, label, ha="center", va="center", fontsize=9,
+            i * 1.25 + 0.5, 0.4, name, ha="center", va="center", fontsize=9,
             color="white" if lit else "#404040", weight="bold" if lit else "normal",
         )  # fmt: skip
+        if lit:  # never color alone
+            ax.text(i * 1.25 + 0.05, 0.7, "●", ha="center", va="center", fontsize=6, color="white")
         if i:
             ax.add_patch(
                 FancyArrowPatch(
@@ -165,8 +180,8 @@ def heat_map(
     if rows is not None:
         ax.set_yticks(range(len(rows)), rows)
     if columns is not None:
-        ax.set_xticks(range(len(columns)), columns, rotation=45 if max(map(len, columns), default=0) > 3 else 0, ha="right"
-                      if max(map(len, columns), default=0) > 3 else "center")  # fmt: skip
+        turn = {"rotation": 45, "ha": "right"} if max(map(len, columns), default=0) > 3 else {"ha": "center"}
+        ax.set_xticks(range(len(columns)), columns, **turn)
     if numbers:
         middle = np.nanmean([image.norm.vmin, image.norm.vmax])
         for i, j in np.ndindex(*values.shape):

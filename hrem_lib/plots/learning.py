@@ -11,24 +11,11 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
-from hrem_lib.data import Split
 from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, heat_map, thumbnails
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 COLORS = (IMAGE, TEXT, RELATION, ERROR, *EXTRA[:2], "#000000", GREY)
-
-
-def open_pictures(split: Split, images: Sequence[int]) -> list[np.ndarray]:
-    """Pictures of the sample world as arrays [height,width,3].
-
-    Args:
-        split: a split with picture names
-        images: picture numbers in the split
-    """
-    folder = split.folder.parent / "pictures"
-    return [np.asarray(Image.open(folder / split.ids[i]).convert("RGB")) for i in images]
 
 
 def hand_example(image_emb: np.ndarray, text_emb: np.ndarray, similarity: np.ndarray, gradient: np.ndarray) -> Figure:

@@ -16,26 +16,14 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 
 from hrem_lib import evaluation, scenes
 from hrem_lib.data import Split
-from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, heat_map, thumbnails
+from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, heat_map, load_pictures, thumbnails
 from hrem_lib.text import split_words
 
 RIGHT, WRONG = "✓", "✗"
 SIDES = {"i2t": ("image to text", IMAGE, "o", "-"), "t2i": ("text to image", TEXT, "s", "--")}
-
-
-def load_pictures(split: Split, indices: Sequence[int]) -> list[np.ndarray]:
-    """Pictures of the sample world, uint8 [height,width,3] each.
-
-    Args:
-        split: an open split of the sample data
-        indices: numbers of images
-    """
-    folder = split.folder.parent / "pictures"
-    return [np.asarray(Image.open(folder / split.ids[i]).convert("RGB")) for i in indices]
 
 
 SYNONYMS = {

@@ -29,12 +29,6 @@ LOOKS = {True: (IMAGE, "-", "✓"), False: (ERROR, "--", "✗"), None: ("#606060
 # ------------------------------------------------------------------------------------- the world's own data
 
 
-def picture(split: Split, index: int) -> Image.Image:
-    """Picture `index` of a split of the sample data, RGB."""
-    with Image.open(split.folder.parent / "pictures" / split.ids[index]) as image:
-        return image.convert("RGB")
-
-
 def truth(split: Split) -> list[dict]:
     """What is really in the pictures of a split of the sample data: setting, entities with boxes, relations."""
     return scenes.read_scenes(split.folder / f"{split.name}_scenes.jsonl")

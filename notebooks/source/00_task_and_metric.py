@@ -39,7 +39,7 @@ plots.show(
 
 # %%
 split = data.open_split(data.sample_dir(), "test")
-first = retrieval.load_pictures(split, range(6))
+first = plots.load_pictures(split, range(6))
 plots.show(
     retrieval.gallery(first, split.captions[0:30:5]),
     f"Six of the {split.n_images} test pictures with one caption each. The other four captions use other words and leave other things out.",

@@ -124,7 +124,7 @@ print(f"{overlap((0, 0, 4, 2), (2, 0, 6, 2)):.3f}")
 
 # %%
 INDEX = 1
-picture, scene = draw.picture(split, INDEX), draw.truth(split)[INDEX]
+picture, scene = plots.picture(split, INDEX), draw.truth(split)[INDEX]
 boxes = regions.propose(picture)  # [R,4]
 assert np.array_equal(boxes, split.boxes[INDEX])
 seen = regions.predictions(picture, boxes)
@@ -317,7 +317,7 @@ assert inside > between + 0.15
 # %%
 samples = {}
 for kind, n, k in places:
-    samples.setdefault(kind, draw.crops(draw.picture(split, n), split.boxes[n][[k]], 40)[0])
+    samples.setdefault(kind, draw.crops(plots.picture(split, n), split.boxes[n][[k]], 40)[0])
 plots.show(
     draw.region_cosines(cosines, labels, samples, f"Same kind: cosine {inside:.2f} on average; different kinds: {between:.2f}"),
     "Cosines between the features of 48 boxes from different pictures, six of each kind. Row = who looks, column = who is looked at.",
@@ -738,7 +738,7 @@ check("01e", neighbor_agreement)
 # %%
 def compare():
     """Share for the trained detector, a random ResNet and pixels, on the 48 boxes of section 4."""
-    shown = [(draw.picture(split, n), split.boxes[n][[k]]) for _, n, k in places]
+    shown = [(plots.picture(split, n), split.boxes[n][[k]]) for _, n, k in places]
     by_resnet = torch.cat([backbone_features(image, box) for image, box in shown])
     by_pixels = torch.tensor(np.stack([draw.crops(image, box, 6).ravel() for image, box in shown]))
     for name, rows in (("trained detector", features), ("random ResNet", by_resnet), ("pixels", by_pixels)):

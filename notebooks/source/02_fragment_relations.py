@@ -50,7 +50,7 @@ plots.show(
 INDEX = 1
 split = data.open_split(data.sample_dir(), "test")
 run = checkpoints.load_run(data.sample_run())
-picture, boxes = draw.picture(split, INDEX), np.array(split.boxes[INDEX])
+picture, boxes = plots.picture(split, INDEX), np.array(split.boxes[INDEX])
 called = [what["kind"][0] for what in regions.predictions(picture, boxes)]
 crops = draw.crops(picture, boxes, 40)
 with torch.no_grad():

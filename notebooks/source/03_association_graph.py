@@ -204,7 +204,7 @@ def encode(caption_ids):
 caption_ids = [3, 110, 224, 17, 9, 211, 117, 171]
 labels = ["hold", "ride", "crouch", "lie", "pet", "walk", "chase", "flee"]
 batch, images, texts = encode(caption_ids)
-pictures = draw.pictures(split, batch.image_ids.tolist())
+pictures = plots.load_pictures(split, batch.image_ids.tolist())
 captions = [split.captions[c] for c in caption_ids]
 print("regions", list(images.fragments.shape), " words", list(texts.fragments.shape), " v", list(images.emb.shape))
 

@@ -53,7 +53,7 @@ def encode(caption_ids):
 caption_ids = [3, 110, 224, 17, 9, 211, 117, 171]  # the batch of notebook 03: four surfers, four dogs
 labels = ["hold", "ride", "crouch", "lie", "pet", "walk", "chase", "flee"]
 batch, images, texts = encode(caption_ids)
-pictures, captions = draw.pictures(split, batch.image_ids.tolist()), [split.captions[c] for c in caption_ids]
+pictures, captions = plots.load_pictures(split, batch.image_ids.tolist()), [split.captions[c] for c in caption_ids]
 v, u = images.emb, texts.emb  # [B,D] each
 tokens = torch.cat([v, u])[None]  # 2 x [B,D] -> [1,2B,D]
 print("regions", list(images.fragments.shape), " v", list(v.shape), " u", list(u.shape), " one sequence", list(tokens.shape))

@@ -224,7 +224,7 @@ print(f"favorite of the law with n = 512: the hardest in {hardest.sum()} rows, o
 # %%
 actions = [truth[i]["action"].replace("_", " ") for i in range(12)]
 panels = {f"{name}: {found[name]:.1f} of 11": count.numpy() for name, count in counts.items()}
-plots.show(learning.who_was_drawn(panels, own.numpy(), learning.open_pictures(split, range(12)), actions),
+plots.show(learning.who_was_drawn(panels, own.numpy(), plots.load_pictures(split, range(12)), actions),
            "Who was drawn. Row = picture, column = caption (named by its action), hatched = the right caption. With n = 512 the law takes one caption "
            "in nearly every row: mostly the hardest, sometimes another one.",
            "Four 12 by 12 heat maps of the share of 2,000 draws: even, a few brighter cells in a row, one or two bright cells in a row, one bright cell in a row.")
@@ -387,8 +387,8 @@ plots.show(learning.batches_in_plane(plane, {"Random batch: all over the place":
            "Two scatter plots; the random batch is scattered, the neighbor batch forms four groups.")
 
 # %%
-mates = {f"cluster {k + 1}": learning.open_pictures(train, near[8 * k : 8 * k + 8]) for k in range(4)}
-mates["random"] = learning.open_pictures(train, far[:8])
+mates = {f"cluster {k + 1}": plots.load_pictures(train, near[8 * k : 8 * k + 8]) for k in range(4)}
+mates["random"] = plots.load_pictures(train, far[:8])
 plots.show(learning.batch_pictures(mates, title="Each cluster has its theme; a random row has none"),
            "The 32 pictures of the neighbor batch, a cluster in each row; last row: eight pictures of the random batch.",
            "Four rows of eight drawn scenes with a common theme each, and a row of eight unrelated ones.")

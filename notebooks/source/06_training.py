@@ -260,7 +260,7 @@ assert 5.5 < means["best on test, epochs apart"] < 7.5 and 1.5 < means["best on 
 # %%
 names = {"none-random": "base, random", "none-neighbor": "base, neighbor", "fusion-random": "fusion, random",
          "fusion-neighbor": "fusion, neighbor", "standalone-random": "standalone, random", "standalone-neighbor": "standalone, neighbor"}
-runs = [r for r in results.load(data.sample_dir().parents[1] / "results") if r["data"] == "sample"]
+runs = [r for r in results.load(data.sample_dir().parents[1] / "results") if r["study"] == "sample"]
 arms = {label: sorted((r for r in runs if r["arm"] == arm), key=lambda r: r["seed"]) for arm, label in names.items()}
 arms = {label: found for label, found in arms.items() if found}
 print("The files are made by `hrem ablate sample`: every arm with three seeds.")

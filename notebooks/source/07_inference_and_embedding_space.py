@@ -349,7 +349,7 @@ order = np.argsort(-picture_hubs, kind="stable")
 chosen = [*order[:3], *order[-3:]]
 plots.show(
     retrieval.gallery(
-        retrieval.load_pictures(split, chosen), [f"in {picture_hubs[i]} of 1,000 lists" for i in chosen],
+        plots.load_pictures(split, chosen), [f"in {picture_hubs[i]} of 1,000 lists" for i in chosen],
         names=["hub"] * 3 + ["seldom"] * 3, title="The three most and the three least listed pictures",
     ),
     "Extremes of the k-occurrence; 50 of 1,000 lists is the mean.",
@@ -489,7 +489,7 @@ def show_support(caption, rival, titles, title, alt):
     pair = [owner[caption], rival]
     ids = words[caption][word_mask[caption]][1:-1]
     figure = retrieval.word_support(
-        retrieval.load_pictures(split, pair), [split.boxes[i] for i in pair],
+        plots.load_pictures(split, pair), [split.boxes[i] for i in pair],
         [support(i, caption)[:, 1:-1] for i in pair], [run.text.words[i] for i in ids], titles, title,
     )
     text = f"“{split.captions[caption]}” Numbered boxes: the best region for the words beside it. Bars: its cosine."

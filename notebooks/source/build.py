@@ -6,8 +6,8 @@
 
 A source is a Python file with `# %%` cells (jupytext's percent format). Tags on a cell:
 
-    exercise   stays in the solution notebook, too. Lines between `# BEGIN SOLUTION` and `# END SOLUTION` are the solution;
-               the lesson has `raise NotImplementedError` there (or, with `# BEGIN SOLUTION: text`, that text)
+    exercise   stays in the solution notebook, too. What stands between `# BEGIN SOLUTION` and `# END SOLUTION` is the
+               solution; the lesson has `raise NotImplementedError` there (or, with `# BEGIN SOLUTION: text`, that text)
     setup      goes into both notebooks
     lesson     (default) is in the lesson only
     solution   is in the solution notebook only

@@ -1,0 +1,158 @@
+"""Ablations: a grid of arms and seeds (YAML) -> one finished run and one result file for each of its cells (Sec 4.3).
+
+    preset: sample
+    settings: {training.epochs: 20}                 # the same for all arms, may be left out
+    seeds: [0, 1, 2]
+    arms:
+      "lambda = 0": {graph.relevance_weight: 0}
+      "lambda = 1": {}
+
+Each run is a process of its own (`hrem train --resume`), so that a grid that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from hrem_lib import config as configs
+from hrem_lib import results
+from hrem_lib.checkpoints import write_json
+from hrem_lib.config import Config, UserError
+
+GRIDS = Path(__file__).resolve().parent / "grids"  # the grids of the reported results
+
+
+class Cell(NamedTuple):
+    """One run of a grid."""
+
+    study: str  # name of the grid
+    arm: str
+    config: Config
+
+    @property
+    def name(self) -> str:
+        """Name of the run folder and of the result file."""
+        slug = re.sub(r"[^a-z0-9.]+", "-", self.arm.lower()).strip("-")
+        return f"{self.study}-{slug}-{self.config.training.seed}"
+
+
+def read_grid(grid: str | Path, data: str | Path = "") -> list[Cell]:
+    """The cells of a grid, seed by seed, so that an unfinished grid holds whole comparisons.
+
+    Args:
+        grid: a YAML file, or the name of one that comes with the library (`sample`, ...)
+        data: data folder of all runs; empty: what the preset says
+    Raises:
+        UserError: not readable, unknown keys or settings, no arms or seeds, two arms of one name.
+    """
+    path = Path(grid)
+    if not path.is_file():
+        path = GRIDS / f"{grid}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in GRIDS.glob("*.yaml")))
+        raise UserError(f"{grid}: not found, wanted a YAML file or one of {known}")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())[:200]})") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: got {type(tree).__name__}, wanted preset, seeds and arms")
+    unknown = sorted(set(map(str, tree)) - {"preset", "settings", "seeds", "arms"})
+    if unknown:
+        raise UserError(f"{path}: unknown key {unknown[0]!r}, wanted preset, settings, seeds and arms")
+    seeds, arms, shared = tree.get("seeds"), tree.get("arms"), tree.get("settings") or {}
+    if not isinstance(seeds, list) or not seeds or len(set(map(str, seeds))) < len(seeds):
+        raise UserError(f"{path}: got seeds {seeds!r}, wanted a list of different numbers")
+    if not isinstance(arms, dict) or not arms or not all(isinstance(a, dict | None) for a in arms.values()):
+        raise UserError(f"{path}: got arms {arms!r}, wanted a name and settings for each")
+    if not isinstance(shared, dict):
+        raise UserError(f"{path}: got settings {shared!r}, wanted names and values")
+    start = configs.preset(str(tree.get("preset")))
+    fixed = {"data.folder": str(data)} if str(data) else {}
+    try:
+        cells = [
+            Cell(path.stem, str(arm), start.override({**shared, **(own or {}), **fixed, "training.seed": seed}))
+            for seed in seeds
+            for arm, own in arms.items()
+        ]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    if len({cell.name for cell in cells}) < len(cells):
+        raise UserError(f"{path}: got arms whose names differ in punctuation only, wanted names that make files apart")
+    return cells
+
+
+def run_grid(cells: list[Cell], runs: Path, folder: Path, jobs: int = 1) -> list[Path]:
+    """Train what is missing and write a result file for each cell; finished cells are left alone.
+
+    Args:
+        cells: from `read_grid`
+        runs: a run folder for each cell is made here
+        folder: of the result files
+        jobs: runs at a time; each then has its share of the processor's threads
+    Returns:
+        result files written now
+    Raises:
+        UserError: a result or a run of that name has other settings, or a run failed; the others are finished first.
+    """
+    missing = [cell for cell in cells if not _finished(cell, folder)]
+    print(f"{len(cells)} runs, {len(cells) - len(missing)} of them finished before")
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))
+    environment = {**os.environ, "OMP_NUM_THREADS": threads}
+    runs.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def one(cell: Cell) -> Path | str:
+        run, log = runs / cell.name, runs / f"{cell.name}.log"
+        if not (run / "metrics.json").is_file():
+            command = [sys.executable, "-m", "hrem_lib", "train", cell.config.preset, "--resume", str(run)]
+            tree = cell.config.to_dict()
+            for name in configs.names():
+                section, key = name.split(".")
+                value = tree[section][key]
+                command += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+            with open(log, "ab") as file:
+                done = subprocess.run(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+            if done.returncode:
+                last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+                return f"{log}: the run ended with code {done.returncode} ({' '.join(last)})"
+        result = results.from_run(run, cell.study, cell.arm)
+        if _shape(result["config"]) != _shape(cell.config.to_dict()):
+            return f"{run}: got a run with other settings than the grid's, wanted another --runs folder"
+        path = folder / f"{cell.name}.json"
+        write_json(path, result)
+        print(f"{cell.name}: test rSum {result['test']['rSum']:.1f}, {result['seconds']:.0f} s", flush=True)
+        return path
+
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        ends = list(pool.map(one, missing))
+    faults = [end for end in ends if isinstance(end, str)]
+    if faults:
+        raise UserError(faults[0] + (f"; {len(faults) - 1} more runs failed" if len(faults) > 1 else ""))
+    return ends
+
+
+def _shape(settings: dict) -> dict:
+    """Settings without what may differ between machines: where the data lie, loader processes, device."""
+    return {
+        section: {k: v for k, v in values.items() if (section, k) not in
+                  {("data", "folder"), ("data", "workers"), ("training", "device")}}
+        for section, values in settings.items() if isinstance(values, dict)
+    }  # fmt: skip
+
+
+def _finished(cell: Cell, folder: Path) -> bool:
+    path = folder / f"{cell.name}.json"
+    if not path.is_file():
+        return False
+    if _shape(results.load_file(path)["config"]) != _shape(cell.config.to_dict()):
+        raise UserError(f"{path}: got a result with other settings than the grid's, wanted it removed or renamed")
+    return True

@@ -1,0 +1,109 @@
+"""Grids of arms and seeds."""
+
+import json
+
+import pytest
+import tiny
+
+from hrem_lib import ablate, results
+from hrem_lib.cli import main
+from hrem_lib.config import UserError
+
+GRID = """
+preset: f8k
+settings:
+  model.embed_dim: 16
+  model.heads: 2
+  model.word_dim: 12
+  model.min_word_count: 1
+  graph.top_matches: 4
+  loss.sampling_dim: 16
+  training.batch_size: 16
+  training.epochs: 1
+  training.warmup_steps: 2
+  training.decay_epochs: []
+seeds: [0, 1]
+arms:
+  "lambda = 0": {graph.relevance_weight: 0}
+  none-random: {graph.interaction: none}
+"""
+
+
+def test_grids_that_come_with_the_library():
+    assert {"sample", "f8k"} <= {path.stem for path in ablate.GRIDS.glob("*.yaml")}
+    for path in ablate.GRIDS.glob("*.yaml"):
+        cells = ablate.read_grid(path.stem)
+        assert len({c.config.training.seed for c in cells}) >= 3
+        assert [c.name for c in cells] == list(dict.fromkeys(c.name for c in cells))
+
+
+def test_main_grids_name_the_arms_of_the_table():
+    for study in ("sample", "f8k"):
+        for cell in ablate.read_grid(study):
+            kind, batches = cell.config.graph.interaction, cell.config.sampling.neighbor_epoch
+            assert cell.arm == f"{kind}-{'neighbor' if batches else 'random'}"
+            assert cell.arm.split("-")[0] in results.ARMS
+
+
+def test_grid_is_run_resumed_and_left_alone_when_finished(tmp_path, capfd):
+    data = tiny.write(tmp_path)
+    grid = tmp_path / "small.yaml"
+    grid.write_text(GRID)
+    places = ["--data", str(data), "--runs", str(tmp_path / "runs"), "--folder", str(tmp_path / "out"), "--jobs", "2"]
+    assert main(["ablate", str(grid), *places]) == 0
+    table = capfd.readouterr().out
+    assert "| lambda = 0 | random | 2 |" in table and "| base (no instance-level part) | random | 2 |" in table
+    files = sorted((tmp_path / "out").glob("*.json"))
+    assert [f.stem for f in files] == [
+        "small-lambda-0-0", "small-lambda-0-1", "small-none-random-0", "small-none-random-1",
+    ]  # fmt: skip
+    result = json.loads(files[1].read_text())
+    assert result["seed"] == 1 and result["config"]["graph"]["relevance_weight"] == 0 and result["study"] == "small"
+    assert str(tmp_path) not in files[1].read_text()
+
+    before = files[0].stat().st_mtime_ns, files[1].stat().st_mtime_ns
+    files[2].unlink()  # its run is still there: only the file is written again
+    assert main(["ablate", str(grid), *places]) == 0
+    assert "3 of them finished before" in capfd.readouterr().out and files[2].is_file()
+    assert before == (files[0].stat().st_mtime_ns, files[1].stat().st_mtime_ns)
+
+    grid.write_text(GRID.replace("training.epochs: 1", "training.epochs: 2"))
+    assert main(["ablate", str(grid), *places]) == 2
+    assert "got a result with other settings" in capfd.readouterr().err
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, capfd):
+    data = tiny.write(tmp_path)
+    grid = tmp_path / "small.yaml"
+    # batches of 2,000 pairs cannot be drawn from 200
+    arms = '  large: {training.batch_size: 2000}\n  "lambda = 0": {graph.relevance_weight: 0}\n'
+    grid.write_text(GRID.split("arms:")[0].replace("[0, 1]", "[0]") + "arms:\n" + arms)
+    places = ["--data", str(data), "--runs", str(tmp_path / "runs"), "--folder", str(tmp_path / "out")]
+    assert main(["ablate", str(grid), *places]) == 2
+    assert "small-large-0.log: the run ended with code 2" in capfd.readouterr().err
+    assert [f.stem for f in (tmp_path / "out").iterdir()] == ["small-lambda-0-0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("preset: f8k", "preset: f9k"), "preset: got 'f9k'"),
+        (("graph.relevance_weight: 0", "graph.relevance_wait: 0"), "nearest valid name is graph.relevance_weight"),
+        (("seeds: [0, 1]", "seeds: [1, 1]"), "wanted a list of different numbers"),
+        (("seeds: [0, 1]", "seeds: 3"), "wanted a list of different numbers"),
+        (("none-random:", '"lambda: 0":'), "wanted names that make files apart"),
+        (("arms:", "arm:"), "unknown key 'arm'"),
+        (("preset: f8k", "preset: [f8k"), "not readable as YAML"),
+    ],
+)
+def test_bad_grids(tmp_path, change, sentence):
+    path = tmp_path / "bad.yaml"
+    path.write_text(GRID.replace(*change))
+    with pytest.raises(UserError, match=r"bad\.yaml|preset") as error:
+        ablate.read_grid(path)
+    assert sentence in str(error.value)
+
+
+def test_unknown_grid():
+    with pytest.raises(UserError, match=r"no-such: not found, wanted a YAML file or one of .*sample"):
+        ablate.read_grid("no-such")
