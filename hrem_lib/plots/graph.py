@@ -265,15 +265,20 @@ def region_word_grid(
     left.axis("off")
     below.axis("off")
     left.set_title("Regions that are the best one of some word")
+    tags = []
     for n, r in enumerate(used):
         x0, y0, x1, y1 = boxes[r]
+        x, y = x0 + 3, y0 + 3
+        while any(abs(x - a) < 12 and abs(y - b) < 9 for a, b in tags):  # two tags would cover each other
+            x += 3
+        tags.append((x, y))
         color, style = BOX_COLORS[n % 6], BOX_LINES[n % 6]
         left.add_patch(
             Rectangle(
                 (x0 + 1, y0 + 1), x1 - x0 - 2, y1 - y0 - 2, fill=False, edgecolor=color, linestyle=style, linewidth=2.2
             )
         )
-        left.text(x0 + 3, y0 + 3, r, fontsize=9, weight="bold", color="white", va="top",
+        left.text(x, y, r, fontsize=9, weight="bold", color="white", va="top",
                   bbox=dict(facecolor=color, edgecolor="none", pad=1.5))  # fmt: skip
         line = f"{r}: " + " ".join(words[w] for w in np.flatnonzero(best_region == r))
         below.text(0, 1 - n / shown, line, transform=below.transAxes, color=color, weight="bold", va="top")
@@ -356,7 +361,7 @@ def agreement(shares: Sequence[float], panels: dict[str, dict[str, Sequence[floa
             color, marker, style = looks[name]
             ax.plot(shares, line, color=color, marker=marker, linestyle=style, label=name)
         ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-        ax.text(0.63, 0.66, "chance", fontsize=9, ha="right")
+        ax.text(0.52, 0.475, "chance", fontsize=9, va="center")  # just below the diagonal
         ax.axvline(default, color=GREY, linewidth=1, linestyle=":")
         ax.text(default, 0.03, " ρ of the paper", fontsize=9, color="#505050")
         ax.set(xlabel="neighbor share ρ", xlim=(0, 1.02), ylim=(0, 1.03), title=title)

@@ -411,10 +411,11 @@ def winners(shares: np.ndarray, pictures: Sequence[np.ndarray], names: Sequence[
     figure, ax = plt.subplots(figsize=(10, 3.6))
     ax.bar(range(len(shares)), shares, color=IMAGE, width=0.7)
     for place, share in enumerate(shares):
-        ax.text(place, share, f"{share:.0f}", ha="center", va="bottom", fontsize=9)
+        ax.text(place, share + 0.015 * max(shares), f"{share:.0f}", ha="center", va="bottom", fontsize=9,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
     ax.axhline(100 / len(shares), color=GREY, linestyle="--", linewidth=1)
     ax.text(len(shares) - 0.45, 100 / len(shares), "equal\nshares", color=INK, fontsize=9, va="center")
-    ax.set(ylabel="dimensions won (%)", xlim=(-0.6, len(shares) + 0.2))
+    ax.set(ylabel="dimensions won (%)", xlim=(-0.6, len(shares) + 0.2), ylim=(0, 1.1 * max(shares)))
     thumbnails(ax, pictures, "x", zoom=40 / len(pictures[0]), pad=4)
     ax.set_xticks(range(len(shares)), [f"{k}\n{name}" for k, name in enumerate(names)])
     ax.tick_params(axis="x", pad=46, labelsize=8, length=0)
@@ -449,11 +450,12 @@ def parts(lengths: dict[str, tuple[float, float]], recall: dict[str, tuple[float
             values, (IMAGE, TEXT), "os", ("image to text", "text to image"), strict=True
         ):
             right.scatter(value, place, color=color, marker=marker, s=50, zorder=3, label=name if place == 0 else None)
-            right.text(value, place - 0.16, f"{value:.0f}", ha="center", va="bottom", fontsize=9)
+            side = "center" if abs(values[0] - values[1]) > 10 else "right" if value == min(values) else "left"
+            right.text(value, place - 0.16, f"{value:.1f}", ha=side, va="bottom", fontsize=9)
     right.set_yticks(range(len(recall)), list(recall))
-    right.set(xlim=(0, 100), ylim=(len(recall) - 0.5, -0.7), xlabel="test R@1 (%)")
+    right.set(xlim=(0, 100), ylim=(len(recall) - 0.5, -1.3), xlabel="test R@1 (%)")
     right.grid(axis="y", color="#DDDDDD", linewidth=1)
-    right.legend(loc="lower right", fontsize=9)
+    right.legend(loc="upper left", fontsize=9, ncols=2)
     figure.suptitle(title, x=0.005, ha="left", fontsize=11)
     return figure
 

@@ -211,7 +211,7 @@ print("regions", list(images.fragments.shape), " words", list(texts.fragments.sh
 # %%
 plots.show(
     draw.batch_sheet(pictures, captions, labels),
-    "The batch of this notebook and the next: four surfers, four dogs. The blue words are our short names for the pairs.",
+    "The batch of this notebook and the next: four surfers, four dogs. The bold words are our short names for the pairs.",
     "Eight drawn scenes with captions: a man stands with a surfboard on the beach, three ride, crouch and lie on surfboards in "
     "the sea, a man strokes a dog, a child walks a dog, a woman runs behind a dog, a woman runs away from a dog.",
 )
@@ -231,7 +231,8 @@ plots.show(
 
 # %% [markdown]
 # **What you should see**: *orange* and *car* are brightest at the car's regions, *dog* at a region that holds the dog, *purple* at the child. Nobody told the model
-# which word belongs to which region: it was trained on whole pictures and captions only. Small words such as *the* and *with* go anywhere. The truth of the scene checks two of them:
+# which word belongs to which region: it was trained on whole pictures and captions only. Small words go anywhere, and the first *a* attracts the dots of five regions: a word's state knows its neighbors (notebook 01),
+# and this one fits nearly everything. Remember it for section 3. The truth of the scene checks two of the others:
 
 # %%
 truth = {row["picture"]: row for row in scenes.read_scenes(split.folder / "test_scenes.jsonl")}
@@ -242,6 +243,7 @@ def shared(a, b):
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     return max(0, width) * max(0, height) / min((x[2] - x[0]) * (x[3] - x[1]) for x in (a, b))
 
+print("regions whose best word is the first 'a':", int((own.argmax(1) == 1).sum()))
 for word, kind in (("dog", "dog"), ("orange", "car")):
     best = boxes[int(own[:, words.index(word)].argmax())]
     print(f"the best region of '{word}' fits the true box of the {kind}:", bool(shared(best, entities[kind]) > 0.6))
@@ -284,22 +286,26 @@ for mine, library in zip((match_i2t, match_t2i, top_i2t, top_t2i), found, strict
 print("K =", k, " match_i2t", list(match_i2t.shape), " top_i2t", list(top_i2t.shape))
 
 # %%
-others = {"own picture (walk)": 5, "other dog (pet)": 4, "surfer (ride)": 1, "surfer (crouch)": 2}
+others = {"own picture (walk)": 5, "other dog (chase)": 6, "other dog (pet)": 4, "surfer (crouch)": 2}
 plots.show(
     draw.top_matches(
         {name: top_i2t[i, walk] for name, i in others.items()},
         {name: top_t2i[walk, i] for name, i in others.items()},
-        ("i2t: a rival starts as high, then falls", "t2i: the same for the words"),
+        ("i2t: each region finds some word, a rival is level", "t2i: the words know better"),
     ),
-    "The caption 'walk' with four pictures: the K best matches, largest first. Picture 2 holds an orange board, and the caption the word orange.",
-    "Two line plots of six sorted values for four pictures. The own picture and the rider start at about the same height; "
-    "the rider's line falls below the own one.",
+    "The caption 'walk' with four pictures: the K best matches, largest first. Left: the best word of each region. Right: the best region of each word.",
+    "Two line plots of six sorted values for four pictures. Left, the own picture and the other dog, chase, run close together; "
+    "the other two fall. Right, the two dogs start nearly as high as the own picture and fall below it; the surfer is lowest.",
 )
-assert all(match_i2t[walk, walk] > match_i2t[i, walk] for i in (4, 1, 2)) and top_i2t[1, walk, 0] > top_i2t[4, walk, 0]
+for name, i in others.items():
+    print(f"{name:19} p of i2t {match_i2t[i, walk]:.2f}, p of t2i {match_t2i[walk, i]:.2f}")
+assert abs(match_i2t[6, walk] - match_i2t[walk, walk]) < 0.03
+assert all(match_t2i[walk, walk] > match_t2i[walk, i] + 0.03 for i in (2, 4, 6))
 
 # %% [markdown]
-# **What you should see**: the surfer on an *orange* board shares one word with this caption, *orange*, and that match is about as strong as the own picture's best. It starts higher than the
-# other dog, which shares no color. Further right its line falls: the rest does not fit. How much should one perfect match count, how much the rest? The mean p has a fixed answer, the MLP a learned one.
+# **What you should see**: on the left the picture *chase* runs close to the own one, and its mean p is the same, 0.40 (± 0.02). Each of its regions finds *some* word that fits: a person and a dog are in the caption, too, and the first *a* takes
+# the rest. On the right every word must find a region, and nothing there is *orange* or a *car*: after a start that is as high, the line falls, and p is 0.27 against 0.35. The two directions ask different things.
+# And how much should one perfect match count, how much the rest? The mean p has a fixed answer, the MLP a learned one.
 #
 # The relevance of the two blocks across the modalities, in three lines:
 
@@ -348,10 +354,10 @@ plots.show(
 )
 sea, others = (v @ v.T)[1:4, 1:4], (v @ v.T)[1:4][:, [0, 4, 5, 6, 7]]  # the three surfers in the sea
 print(f"cosine of two surfers in the sea: at least {float(sea.min()):.1f}; with anybody else: below 0.2:", bool(others.max() < 0.2))
-assert abs(right - 107) <= 8 and sea.min() > 0.5 and others.max() < 0.2
+assert abs(right - 106) <= 8 and sea.min() > 0.5 and others.max() < 0.2
 
 # %% [markdown]
-# **What you should see**: each block is close to two dark 4 × 4 squares; 107 of the 128 links stay within the group (± 8), where chance would give 64. Three more things to read off:
+# **What you should see**: each block is close to two dark 4 × 4 squares; 106 of the 128 links stay within the group (± 8), where chance would give 64. Three more things to read off:
 #
 # - Picture 1 (*hold*) is a surfer, but he stands on a beach, his board upright. The three surfers in the sea are like each other (cosine about 0.7) and like nobody else in the batch. They must
 #   keep four nodes all the same, so each takes in one that is not like it at all: **a fixed share knows no "none of these"**.
@@ -424,16 +430,18 @@ plots.show(
     }),
     "How many of the related nodes are connected, for each block. Dashed: chance. Dotted: the paper's share.",
     "Two line plots of recall against share. With cosine all four lines lie far above the diagonal. With scan the lines i2i and "
-    "t2t are the same, t2i is lower, and i2t lies below the diagonal of chance.",
+    "t2t are the same, t2i is lower but above the diagonal of chance, and i2t lies below it.",
 )
-assert min(recalls["cosine"][name][3] for name in names) > 0.75 and below == ["i2t", "t2i"]
-assert abs(200 * measured["cosine"][3]["i2t"][1] - 184) <= 10 and abs(200 * measured["scan"][3]["i2t"][1] - 45) <= 10
+assert min(recalls["cosine"][name][3] for name in names) > 0.75 and below == ["i2t"]
+assert recalls["scan"]["t2i"][3] < recalls["cosine"]["t2i"][3] - 0.1
+assert abs(200 * measured["cosine"][3]["i2t"][1] - 191) <= 8 and abs(200 * measured["scan"][3]["i2t"][1] - 49) <= 10
 
 # %% [markdown]
-# **What you should see** (the answer to *predict first*): with `cosine`, 184 of 200 pictures keep their own caption (± 10), and every block finds
-# at least 0.75 of the relatives at ρ = 0.5. With `scan`, only 45 keep it (± 10), where throwing a coin would keep 100, and the blocks i2t and t2i find 0.25 and 0.32 of the relatives, where a coin finds 0.50.
+# **What you should see** (the answer to *predict first*): with `cosine`, 191 of 200 pictures keep their own caption (± 8), and every block finds
+# at least 0.75 of the relatives at ρ = 0.5. With `scan`, only 49 keep it (± 10), where throwing a coin would keep 100. The block i2t finds 0.30 of the relatives, where a coin finds 0.50; t2i finds 0.64, more than a coin and less than
+# the 0.89 of `cosine`.
 #
-# ### Why does the released matching fail here?
+# ### Why does the released matching fail in i2t?
 #
 # Divide a word's column by its norm, and *how well* the word fits is gone; only *where* it fits is left. A word that fits is positive in many regions, so its column is broad. A word that
 # fits nowhere has small cosines of both signs, LeakyReLU makes the negative ones smaller still, and after the division one sharp peak is left. By hand, three regions, three words:
@@ -516,7 +524,7 @@ plots.show(
         ("softmax of S: nearly flat", "softmax of the guide: nearly flat", "softmax of 40 S: far from the guide"),
     ),
     "Row of picture 6 (walk) across the eight captions. Dashed: all equal. The guide allows little contrast; a large S is pulled back.",
-    "Three bar charts of eight shares. The first two are close to one eighth everywhere. The third has one or two tall bars.",
+    "Three bar charts of eight shares. The first two are close to one eighth everywhere. The third has one tall bar, at walk.",
 )
 flat, sharp = row_kl_by_loop(library.block("i2t"), G), row_kl_by_loop(40 * library.block("i2t"), G)
 print("KL grows when S is made 40 times larger:", bool(sharp > 10 * flat))
@@ -724,7 +732,7 @@ check("03e", row_kl)
 # - A batch is a graph with 2B nodes. A says who may look at whom, S how much it should; both have four blocks, and row = who looks.
 # - Within a modality both come from distances of embeddings; across modalities from the best matches of regions and words.
 # - A takes exactly max(1, ⌊ρB⌋) nodes a row and block, without gradient. S learns: through the embeddings (within) and two small MLPs (across), which a guide keeps small.
-# - Against known scenes the paper's matching finds the relatives; the released matching loses them across the modalities.
+# - Against known scenes the paper's matching finds the relatives; the released matching loses many of them across the modalities, and in i2t it finds fewer than a coin.
 #
 # **Words introduced**: node, block, connection, relevance, neighbor share, match score, top matches, guide.
 #
