@@ -343,7 +343,7 @@ PRESETS: dict[str, dict] = {
     "f8k": {
         "model": {"embed_dim": 256, "text_encoder": "bigru"},
         "loss": {"sampling_dim": 64},
-        "training": {"learning_rate": 4e-3, "epochs": 8, "decay_epochs": [5, 7], "warmup_steps": 470},
+        "training": {"learning_rate": 2e-3, "epochs": 6, "decay_epochs": [4], "warmup_steps": 470},
     },
     # the drawn sample world: 5,000 pairs of 12 x 96 features, 39 steps an epoch; small enough for a laptop
     "sample": {
