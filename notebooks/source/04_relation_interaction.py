@@ -192,7 +192,7 @@ plots.show(
 assert int(A[walk].sum()) == 8 and mean_attention[walk].argmax() == walk and A[walk, 8 + 1]
 
 # %% [markdown]
-# The four pictures it looks at are the dogs. Two of the four captions are about surfers; one of them holds the *orange board* of notebook 03, section 3. The graph's errors become errors of who is heard.
+# The four pictures it looks at are the dogs. Two of the four captions are about surfers; one has the word *orange* in common with picture 6 (a board there, a car here), the other the child. The graph's errors become errors of who is heard.
 #
 # ## 4. How loud is the relevance? A sweep of λ
 #
