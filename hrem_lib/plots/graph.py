@@ -646,6 +646,8 @@ def movement(
     up = (v_rel - v).mean(0)
     up = up - (up @ across) * across
     flat = np.concatenate([before, v_rel, u_rel]) @ np.stack([across, up / np.linalg.norm(up)], 1)  # [4B,2]
+    per_point = np.ptp(flat, axis=0) / (300, 190)  # a panel is about 300 x 190 points
+    around = [(11 * np.cos(a), 11 * np.sin(a)) for a in np.arange(8) * np.pi / 4]
     figure, panels = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained", sharex=True, sharey=True)
     for ax, start, title in zip(panels, (0, 2 * b), titles, strict=True):
         v, u = flat[start : start + b], flat[start + b : start + 2 * b]
@@ -658,11 +660,12 @@ def movement(
         ax.plot(*v.T, "o", color=IMAGE, markersize=8, label="pictures")
         ax.plot(*u.T, "s", color=TEXT, markersize=7, label="captions")
         if numbers:
-            for n, (x, y) in enumerate(v):
-                shift = ((6, 4), (-12, 4), (6, -10), (-12, -10))[
-                    n % 4
-                ]  # close points must not hide each other's numbers
-                ax.annotate(str(n + 1), (x, y), xytext=shift, textcoords="offset points", fontsize=9, color=IMAGE)
+            taken = [*v, *u]  # close points must not hide each other's numbers: each takes the place with most room
+            for n, point in enumerate(v):
+                places = [point + np.asarray(shift) * per_point for shift in around]
+                room = [min(np.linalg.norm((place - other) / per_point) for other in taken) for place in places]
+                taken.append(places[int(np.argmax(room))])
+                ax.text(*taken[-1], str(n + 1), fontsize=9, color=IMAGE, ha="center", va="center")
         ax.set(title=title, xlabel="main direction of v and u")
     panels[0].set_ylabel("common step of the pictures")
     panels[0].legend(fontsize=9)

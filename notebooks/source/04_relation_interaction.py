@@ -169,14 +169,14 @@ fresh = interaction.Fusion(v.size(1), fusion.layers[0].self_attn.heads).eval()  
 with torch.no_grad():
     _, _, untrained = fresh(v, u, bias, return_weights=True)
 from_graph = bias.softmax(-1)  # what A and S alone would give
-for name, weights, limit in (("before training", untrained[0], 0.01), ("after training", attention, 0.03)):
+for name, weights, limit in (("before training", untrained[0], 0.005), ("after training", attention, 0.01)):
     largest = float((weights - from_graph).abs().max())  # over all heads and nodes
     print(f"{name}: every attention weight is within {limit} of softmax(lambda S):", largest < limit)
     assert largest < limit
 
 # %% [markdown]
-# **What you should see** (the answer to *predict first* is **c**): before training the attention is softmax(λS) to within 0.01, and after training to
-# within 0.03. The inputs are unit vectors, so their D numbers are small (about 1/√D each), and scores made of products of such
+# **What you should see** (the answer to *predict first* is **c**): before training the attention is softmax(λS) to within 0.005, and after training to
+# within 0.01. The inputs are unit vectors, so their D numbers are small (about 1/√D each), and scores made of products of such
 # numbers are small, too. **The graph decides who is heard**; Q and K only shade it. This was measured with the small model of
 # the sample world; the reason, unit-length inputs, is the same for the large one at its start.
 
@@ -192,7 +192,7 @@ plots.show(
 assert int(A[walk].sum()) == 8 and mean_attention[walk].argmax() == walk and A[walk, 8 + 1]
 
 # %% [markdown]
-# The four pictures it looks at are the dogs. Two of the four captions are about surfers; one of them holds the *orange board* of notebook 03, section 3. The graph's errors become errors of who is heard.
+# The four pictures it looks at are the dogs. Two of the four captions are about surfers; one has the word *orange* in common with picture 6 (a board there, a car here), the other the child. The graph's errors become errors of who is heard.
 #
 # ## 4. How loud is the relevance? A sweep of λ
 #
@@ -225,10 +225,10 @@ plots.show(
     "Left: lines start together at one eighth; the line of the picture itself rises with lambda, the others fall. Right: the number of "
     "neighbors starts at eight and falls.",
 )
-assert abs(float(effective[0].mean()) - 8) < 0.1 and abs(float(effective[2].mean()) - 7.6) < 0.3 and effective[-1].mean() < 4
+assert abs(float(effective[0].mean()) - 8) < 0.1 and abs(float(effective[2].mean()) - 7.7) < 0.3 and effective[-1].mean() < 4
 
 # %% [markdown]
-# **What you should see**: 8.0 neighbors at λ = 0 (± 0.1), 7.6 at the paper's λ = 1 (± 0.3), and fewer than 4 at λ = 4. λ is a volume knob: it turns
+# **What you should see**: 8.0 neighbors at λ = 0 (± 0.1), 7.7 at the paper's λ = 1 (± 0.3), and fewer than 4 at λ = 4. λ is a volume knob: it turns
 # "hear everyone connected" gradually into "hear the most relevant".
 #
 # ## 5. Standalone: first across, then within
@@ -278,10 +278,10 @@ plots.show(
 )
 across = mean_attention[:8, 8:].sum(1)
 print(f"share of its attention that a picture gives to captions: Fusion {float(across.mean()):.2f}, Standalone {float(separate[:8, 8:].sum(1).mean()):.2f}")
-assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and abs(across.mean() - 0.39) < 0.05
+assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and abs(across.mean() - 0.44) < 0.05
 
 # %% [markdown]
-# **What you should see**: in Fusion a picture gives 0.39 (± 0.05) of its attention to captions; they compete with the pictures, and the diagonal with S = 1
+# **What you should see**: in Fusion a picture gives 0.44 (± 0.05) of its attention to captions; they compete with the pictures, and the diagonal with S = 1
 # takes more. In Standalone the captions always get a share of exactly 1 of their own. The authors found Fusion simpler and better (their issue 8).
 #
 # ## 6. What changes, and what does not
@@ -308,10 +308,10 @@ with torch.no_grad():
 print(f"cosine of v and v-bar: {float((v * v_rel).sum(1).mean()):.1f}")
 print(f"cosine of v-bar with the graph and without any neighbor: {float((v_rel * v_alone).sum(1).mean()):.2f}")
 print(f"cosine of v-bar with the graph and with everyone connected: {float((v_rel * everyone).sum(1).mean()):.2f}")
-assert 0.4 < common < 0.8 and (v_rel * v_alone).sum(1).min() > 0.9
+assert 0.39 < common < 0.69 and (v_rel * v_alone).sum(1).min() > 0.9
 
 # %% [markdown]
-# **What you should see**: more than half of the movement is one common step (58 %, ± 15), and v̄ with its graph is close to v̄ without any neighbor (cosine 0.97, above 0.9 for each picture). A node's own
+# **What you should see**: about half of the movement is one common step (54 %, ± 15), and v̄ with its graph is close to v̄ without any neighbor (cosine 0.96, above 0.9 for each picture). A node's own
 # vector passes the layer undiluted (the residual), what the neighbors say is a small correction. So is the whole part useless?
 #
 # **The gradients.** No: v̄ is not kept, its *gradient* is. The similarity s(v̄₁, u₁) depends on every picture and caption that picture 1 has looked at, so its
@@ -333,11 +333,11 @@ plots.show(
     "Left: who looks at whom. Right: how the gradient of each node's pair similarity is shared out. The diagonal is off the scale.",
     "Two 16 by 16 matrices with the same pattern of connections. The right one is strongest on its diagonal and exactly empty where A is empty.",
 )
-assert (pull[~A] == 0).all() and (pull[A] > 0).all() and abs(others.mean() - 0.23) < 0.08
+assert (pull[~A] == 0).all() and (pull[A] > 0).all() and abs(others.mean() - 0.24) < 0.08
 print("gradient is exactly zero where A = 0, and only there:", bool(torch.equal(pull > 0, A)))
 
 # %% [markdown]
-# **What you should see**: the gradient takes the roads of A and no other. About 23 % of it (± 8) goes to the neighbors: the caption about a
+# **What you should see**: the gradient takes the roads of A and no other. About 24 % of it (± 8) goes to the neighbors: the caption about a
 # surfer *lying* on a board also moves the picture in which somebody *rides* one. The terms with a bar in the loss, L(v̄,ū), L(v̄,u) and L(v,ū) (notebook 05), carry it.
 #
 # ### At test time nothing of this runs
@@ -361,10 +361,14 @@ def enhanced(images_of, texts_of):
 with_partner, with_others = enhanced(order, order), enhanced(order, order.roll(20))
 best = {"plain v, u": (all_images.emb, all_texts.emb), "v̄, ū, partner in the batch": with_partner, "v̄, ū, partner elsewhere": with_others}
 best = {name: (a @ b.T).argmax(1) for name, (a, b) in best.items()}
-hits = {name: int((top == torch.arange(200)).sum()) for name, top in best.items()}
+right = {name: top == torch.arange(200) for name, top in best.items()}
+hits = {name: int(each.sum()) for name, each in right.items()}
 changed = int((best["v̄, ū, partner in the batch"] != best["v̄, ū, partner elsewhere"]).sum())
 print("own caption first, of 200 pictures:", hits)
 print(f"first answers that change with the batch mates: {changed} of 200")
+plain, *other = right.values()
+sides = [(int((each & ~plain).sum()), int((plain & ~each).sum())) for each in other]  # found anew, lost
+print("against plain v, u, found anew and lost: partner in the batch {}, partner elsewhere {}".format(*sides))
 
 # %%
 plots.show(
@@ -372,12 +376,15 @@ plots.show(
     "R@1 from picture to caption among 200 pairs. Hatched: not a fair way to search, because the answer depends on the batch.",
     "Three bars: plain embeddings, enhanced with the partner in the batch, enhanced with the partner elsewhere.",
 )
-assert 0 < changed <= 22 and min(hits.values()) > 40
+assert 10 < changed < 34 and min(hits.values()) > 80 and sides[0][0] > sides[0][1] + 2
 
 # %% [markdown]
-# **What you should see**: some first answers change (12 of 200, ± 10) although the picture did not. A search engine whose answers depend on who asks at the same time is no good, and a single
+# **What you should see**: some first answers change (22 of 200, ± 11; other shuffles gave 9 to 18) although the picture did not. A search engine whose answers depend on who asks at the same time is no good, and a single
 # query has no batch at all. Besides, a query would have to be related with every stored item again. So the encoders alone are kept. Encoding N pairs then costs 2N network runs, and one
-# query a single run. (The bars themselves should not tempt you: with 200 queries the interval of R@1 is about ± 7, see notebook 00.)
+# query a single run.
+#
+# The higher bars should not tempt you. With the partner in the batch 11 pictures find their caption anew and 1 loses it (other shuffles: 7 to 12 against 1 to 5). These pictures have **heard their own caption** before
+# the search: a part of the answer is in the question. With the partner elsewhere it is 9 against 5, which is within what chance gives.
 #
 # ## The paper, the released code, and this library
 #

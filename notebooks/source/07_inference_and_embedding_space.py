@@ -80,7 +80,7 @@ first = np.array([answers(caption, v, 1)[0] for caption in u])
 found = evaluation.metrics((v, u), owner)
 assert abs(100 * np.mean(first == owner) - found["t2i"]["R@1"]) < 1e-9  # the library's figures, by counting
 for direction in ("i2t", "t2i"):
-    print(direction, " ".join(f"R@{k} {found[direction][f'R@{k}']:.0f}" for k in (1, 5, 10)))
+    print(direction, " ".join(f"R@{k} {found[direction][f'R@{k}']:.1f}" for k in (1, 5, 10)))
 
 # %% [markdown]
 # Does an embedding depend on what else is in the batch? Encode picture 0 alone, and pass it through the relation part in two batches with different mates:
@@ -109,23 +109,23 @@ assert np.abs(alone - v[0]).max() < 1e-9 and np.linalg.norm(one - other) > 0.01
 # The plain embedding is the same. The enhanced one is not: it has listened to its batch mates. It has done its work in training, as a teacher for $v$ and $u$, and stays there.
 
 # %%
-queries = [15, 73, 28, 83, 150]
+queries = [15, 73, 28, 83, 63]
 plots.show(
     retrieval.picture_answers(
         similarity, owner, queries, split, title="Two of five are found at once, and some wrong answers are not wrong"
     ),
     "Five captions of the test split and their five most similar pictures of 200. Thick frame and tick: the picture that the caption was written for.",
-    "Five captions, each with five ranked pictures. For a child on a surfboard and a girl with a hockey stick the right picture stands first; "
+    "Five captions, each with five ranked pictures. For a child on a surfboard and a boy petting a dog the right picture stands first; "
     "for cycling, lying on a bench and napping on a couch it stands second or third, behind pictures of nearly the same kind.",
 )
 
 # %% [markdown]
-# **What you should see**: R@1 = 68 (i2t) and 48 (t2i), each within 1; chance is 0.5. The vectors of notebook 00, which read the truth from a file, had 65 and 53: from pixels and words alone the model comes close
-# (for i2t the difference is inside the interval of that notebook, so nobody has won). Look at the wrong answers: some pictures are true of the caption as well, some have another color, some another action. Section 5 counts them.
+# **What you should see**: R@1 = 72.5 (i2t) and 51.7 (t2i), each within 1; chance is 0.5. The vectors of notebook 00, which read the truth from a file, had 65 and 53: from pixels and words alone the model does as well
+# (on the same pictures `evaluation.bootstrap_difference` puts the difference between 0 and 15.5 points for i2t and between -6.3 and 3.6 for t2i: nobody has clearly won). Look at the wrong answers: some pictures are true of the caption as well, some have another color, some another action. Section 5 counts them.
 
 # %%
 print("ranks of the right pictures:", evaluation.ranks(similarity, owner)[1][queries])
-assert abs(found["i2t"]["R@1"] - 67.5) < 1 and abs(found["t2i"]["R@1"] - 47.7) < 1
+assert abs(found["i2t"]["R@1"] - 72.5) < 1 and abs(found["t2i"]["R@1"] - 51.7) < 1
 
 # %% [markdown]
 # ## 2. Two maps of the same space
@@ -176,8 +176,8 @@ shown = ("sea", "snow", "kitchen", "meadow")
 plots.show(
     retrieval.map_row({title: (plane[:200], plane[200:]) for title, plane in panels.items()}, settings, shown),
     "200 test pictures (circles) and their first captions (open squares), pairs joined by lines. Four of the ten settings are colored and named.",
-    "Three scatter plots. PCA: one cloud in which colors overlap. UMAP, twice: sea, snow, kitchen and meadow form groups, pictures more in the "
-    "middle and captions more outside; the groups lie in other places for the second seed.",
+    "Three scatter plots. PCA: one cloud in which colors overlap. UMAP, twice: sea, snow and kitchen form a group each and meadow two, pictures "
+    "more in the middle and captions more outside; the groups lie in other places for the second seed.",
 )
 
 # %% [markdown]
@@ -201,11 +201,11 @@ print("UMAP keeps twice as many:", kept_umap > 2 * kept_pca, "  two seeds agree 
 assert 0.45 < kept_umap < 0.65 and both_seeds > 0.5
 
 # %% [markdown]
-# **What you should see**: the two PCA directions hold 18 % of the variance and keep 22 % of the neighbors (± 2); UMAP keeps about 55 %. Sea and snow are groups of their own in all three panels, a reason to trust them.
+# **What you should see**: the two PCA directions hold 19 % of the variance and keep 23 % of the neighbors (± 2); UMAP keeps about 55 %. Sea and snow are groups of their own in all three panels (but for a stray picture), a reason to trust them.
 # *Where* an island lies changes with the seed and the version of the program. How large it is and how far from the next is not what UMAP tries to keep, even where two seeds agree (both start from the same rough layout). A claim about the space needs a number from the full space, as the next section does.
 
 # %%
-assert abs(shares.sum() - 0.18) < 0.02 and abs(kept_pca - 0.22) < 0.02
+assert abs(shares.sum() - 0.19) < 0.02 and abs(kept_pca - 0.23) < 0.02
 
 # %% [markdown]
 # ## 3. The gap between pictures and captions
@@ -279,17 +279,17 @@ for ax, (a, b), title in zip(axes, ((v0, u0), (v, u)), titles, strict=True):
 plots.show(
     figure,
     "Similarity of the 1,000 true and the 199,000 wrong pairs, both scaled to the same area, before and after training.",
-    "Two histograms. Before training both kinds of pairs lie between 0 and 0.15. After training wrong pairs lie around 0.06 and true pairs "
-    "around 0.47, with some overlap between 0.2 and 0.4.",
+    "Two histograms. Before training both kinds of pairs lie between 0 and 0.15. After training wrong pairs lie around 0.07 and true pairs "
+    "around 0.53, with some overlap between 0.3 and 0.5.",
 )
 
 # %% [markdown]
-# **What you should see**: the gap falls from 1.30 to 0.33 (± 0.03), true pairs rise from 0.08 to 0.47 (± 0.02), wrong pairs do not. In the PCA map the halves look mixed. They are not: of the ten nearest neighbors of a picture 11 % are captions (± 2), where a mixed cloud has 50 %.
+# **What you should see**: the gap falls from 1.30 to 0.28 (± 0.03), true pairs rise from 0.08 to 0.53 (± 0.02), wrong pairs do not. In the PCA map the halves look mixed. They are not: of the ten nearest neighbors of a picture 20 % are captions (± 2), where a mixed cloud has 50 %.
 # The shadow hides what the number shows. It is the hand example: the right caption is nearer than the wrong ones, but other pictures are nearer still. For a search that never compares pictures with pictures, this does no harm.
 
 # %%
-assert abs(gap(v0, u0[::5]) - 1.3) < 0.03 and abs(gap(v, u[::5]) - 0.33) < 0.03
-assert abs(np.mean((v * u[::5]).sum(1)) - 0.47) < 0.02 and abs(mixed(v, u[::5]) - 0.11) < 0.02
+assert abs(gap(v0, u0[::5]) - 1.3) < 0.03 and abs(gap(v, u[::5]) - 0.28) < 0.03
+assert abs(np.mean((v * u[::5]).sum(1)) - 0.53) < 0.02 and abs(mixed(v, u[::5]) - 0.20) < 0.02
 
 # %% [markdown]
 # ## 4. Hubs: answers to every question
@@ -341,7 +341,7 @@ axes[1].set_title("Captions: close to chance")
 plots.show(
     figure,
     "How many items are how often among the first ten. Black outline: lists drawn at random.",
-    "Two histograms. Pictures spread from 10 to 105 around 50 while random lists stay between 30 and 70; captions, from 0 to 8, follow the random outline.",
+    "Two histograms. Pictures spread from 15 to 96 around 50 while random lists stay between 30 and 70; captions, from 0 to 7, follow the random outline.",
 )
 
 # %%
@@ -353,14 +353,14 @@ plots.show(
         names=["hub"] * 3 + ["seldom"] * 3, title="The three most and the three least listed pictures",
     ),
     "Extremes of the k-occurrence; 50 of 1,000 lists is the mean.",
-    "Three hubs: a batter on a field, a boy with a dog in a park, a girl throwing a ball. Three seldom listed: two pairs of people on a street, a kite over a meadow.",
+    "Three hubs: a batter on a field, a girl petting a dog in a park, a girl throwing a ball beside a dog. Three seldom listed: a kite over a meadow, a hockey player, a guitar player on a street.",
 )
 
 # %% [markdown]
-# **What you should see**: pictures from 10 to 105 with a standard deviation of 16 (± 2), where random lists have 7; captions as at random. Part of it is honest (a boy with a ball, a dog or a bat *is* a frequent subject), part is geometry: "Break it" makes the second part large.
+# **What you should see**: pictures from 15 to 96 with a standard deviation of 15 (± 2), where random lists have 7; captions as at random. Part of it is honest (somebody with a ball, a dog or a bat *is* a frequent subject), part is geometry: "Break it" makes the second part larger.
 
 # %%
-assert abs(picture_hubs.std() - 16.4) < 2 and abs((1000 * 0.05 * 0.95) ** 0.5 - 7) < 0.2
+assert abs(picture_hubs.std() - 15.0) < 2 and abs((1000 * 0.05 * 0.95) ** 0.5 - 7) < 0.2
 
 # %% [markdown]
 # ## 5. Where does it fail?
@@ -408,15 +408,15 @@ print(f"first picture shows the right action: {100 * np.mean(actions[first] == a
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.9), width_ratios=(1.15, 1))
 retrieval.failure_bars(axes[0], counts)
-axes[0].set_title("One failure in four is none, one in four is a relation")
+axes[0].set_title("One failure in four is none, one in five is a relation")
 dog = [action for action in scenes.ACTIONS if action.startswith("dog_")]
 table = retrieval.action_confusion(axes[1], actions[owner], actions[first], dog)
 axes[1].set_title('"Pets" is found, "chases" is not')
 plots.show(
     figure,
     "Left: the failed searches by class. Right: the hard group of the dog; of the captions with an action (row), the share that finds a picture with each action (column).",
-    "Left, bars: twin 120, attribute 181, relation 126, scene 96. Right, a table: walks is found as walks in 0.73, pets 0.92, is chased by 0.76, "
-    "but chases only in 0.32, and is taken for is chased by in 0.28.",
+    "Left, bars: twin 131, attribute 194, relation 96, scene 62. Right, a table: walks is found as walks in 0.90, pets 1.00, is chased by 0.88, "
+    "but chases only in 0.28, and is taken for is chased by in 0.40.",
 )
 
 # %% [markdown]
@@ -429,11 +429,11 @@ typed_similarity = v @ typed_emb.T
 plots.show(
     retrieval.picture_answers(
         typed_similarity, np.full(3, -1), range(3), split, texts=typed,
-        title="Who chases whom is exchanged; a dinosaur is no word",
+        title="Who chases whom makes no difference; a dinosaur is no word",
     ),
     "First five pictures for three sentences that are in no split.",
-    "Three rows of five pictures. For a dog chases a man the first picture shows a woman running after a dog; for a man chases a dog a woman who flees "
-    "from a dog; the dinosaur finds a hockey player, then people with cakes in a kitchen.",
+    "Three rows of five pictures. For both chasing sentences the first picture is the same, a woman who flees from a dog, and the second a walk with "
+    "a dog; the dinosaur finds people with cakes in a kitchen and, between them, hockey players.",
 )
 
 # %%
@@ -443,13 +443,13 @@ print(f"similarity of the two sentences: {typed_emb[0] @ typed_emb[1]:.2f}")
 print("the unseen word becomes", run.text.words[run.text.encode(["dinosaur"]).ids[1]])
 
 # %% [markdown]
-# **What you should see**: 120 twins, 181 attributes, 126 relations, 96 scenes (± 5 each), and the right action in 78 % of the searches although R@1 is 48. The two chasing sentences have the similarity 0.99 (± 0.01): for the text encoder they are nearly one sentence, and
-# the order that is left sends both to the wrong picture. A likely reason: pooling sees *that* somebody runs and *that* a dog is there. Who runs after whom
+# **What you should see**: 131 twins, 194 attributes, 96 relations, 62 scenes (± 5 each), and the right action in 84 % of the searches although R@1 is 52. The two chasing sentences have the similarity 0.98 (± 0.01): for the text encoder they are nearly one sentence. Both find
+# the *same* picture first, somebody who flees from a dog, so one answer is right and the other wrong. A caption that tells *is chased by* is found in 88 %, one that tells *chases* in 28 %: where the model cannot tell, it prefers one of the two. A likely reason: pooling sees *that* somebody runs and *that* a dog is there. Who runs after whom
 # needs the places of the boxes, and the encoder gets none (only the region that is the whole picture hints at them).
 
 # %%
-assert np.allclose([counts[name] for name in ("twin", "attribute", "relation", "scene")], (120, 181, 126, 96), atol=5)
-assert typed_emb[0] @ typed_emb[1] > 0.97 and table[2, 2] < 0.5 < table[1, 1]
+assert np.allclose([counts[name] for name in ("twin", "attribute", "relation", "scene")], (131, 194, 96, 62), atol=5)
+assert typed_emb[0] @ typed_emb[1] > 0.97 and table[2, 2] < 0.5 < table[1, 1] and len({*typed_similarity.argmax(0)[:2]}) == 1
 
 # %% [markdown]
 # ## 6. Which box supports which word?
@@ -497,29 +497,31 @@ def show_support(caption, rival, titles, title, alt):
 
 
 show_support(
-    150, answers(u[150], v, 2)[1], ("its own picture, found first", "second picture"),
-    "A hit: skating, hockey and stick prefer the own picture",
-    "Two pictures of girls with hockey sticks on the ice, with numbered boxes and lists of words; below, bars of cosines. Skating, hockey "
-    "and stick have longer bars for the own picture, yellow for the other one.",
+    63, answers(u[63], v, 2)[1], ("its own picture, found first", "second picture"),
+    "A hit: purple shirt and petting prefer the own picture",
+    "A boy in purple kneels before a dog; beside it a girl in red walks a dog; numbered boxes and lists of words; below, bars of cosines. "
+    "Purple, shirt, petting and dog have longer bars for the own picture, boy does not.",
 )
 
 # %%
 show_support(
-    83, first[83], ("its own picture, third", "found first"),
-    "A miss: napping prefers the own picture, couch outvotes it",
+    83, first[83], ("its own picture, second", "found first"),
+    "A miss: napping cannot tell them apart, couch decides",
     "A boy asleep on a green couch beside a boy reading on an orange couch, with numbered boxes for boy, napping and couch; below, bars of "
-    "cosines: napping 0.34 against 0.32, couch 0.30 against 0.34.",
+    "cosines: napping 0.31 in both, couch 0.33 against 0.41.",
 )
 
 # %% [markdown]
-# **What you should see**: in the hit *hockey* finds the box with player, stick and ball, 0.39 against 0.36 in the other picture (± 0.02). In the miss *napping* is right, 0.34 against 0.32, but *couch* likes the orange one better, 0.34 against 0.30, and the mean decides.
+# **What you should see**: in the hit *petting* has 0.42 in the own picture against 0.34 where the dog is walked (± 0.02), and *purple* and *shirt* help: the best that the other picture has for *purple* is a car. In the miss *napping* does not see the difference, 0.31 in both, though it is the only word that tells a nap from a book; *couch* likes the orange one better, 0.41 against 0.33, and the mean follows it.
 #
 # Read such pictures with care. The words come out of a GRU that has read the whole sentence, and the search itself never uses these cosines; it uses the pooled vectors. Support is evidence about the fragments, not the reason for the answer.
 
 # %%
 word = {run.text.words[w]: k for k, w in enumerate(words[83][word_mask[83]].tolist())}
 mine, its = support(owner[83], 83).max(0), support(first[83], 83).max(0)
-assert mine[word["napping"]] > its[word["napping"]] and mine[word["couch"]] < its[word["couch"]]
+assert abs(mine[word["napping"]] - its[word["napping"]]) < 0.02 and mine[word["couch"]] < its[word["couch"]] - 0.05
+petting = words[63][word_mask[63]].tolist().index(run.text.words.index("petting"))
+assert support(owner[63], 63).max(0)[petting] > support(answers(u[63], v, 2)[1], 63).max(0)[petting] + 0.04
 
 # %% [markdown]
 # ## Paper, released code, here
@@ -540,16 +542,16 @@ assert mine[word["napping"]] > its[word["napping"]] and mine[word["couch"]] < it
 pooled_v, pooled_u = images.pooled.numpy(), texts.pooled.numpy()
 broken = evaluation.metrics((pooled_v, pooled_u), owner)
 for direction in ("i2t", "t2i"):
-    print(f"{direction} R@1: {found[direction]['R@1']:.0f} with unit vectors, {broken[direction]['R@1']:.0f} without")
+    print(f"{direction} R@1: {found[direction]['R@1']:.1f} with unit vectors, {broken[direction]['R@1']:.1f} without")
 length = np.linalg.norm(pooled_v, axis=1)
 broken_hubs = occurrence_by_loop(pooled_u @ pooled_v.T, 10)
 print(f"lengths of the pictures: {length.min():.0f} to {length.max():.0f}")
 print(f"correlation of length and k-occurrence: {np.corrcoef(length, broken_hubs)[0, 1]:.1f}")
 print(f"deviation of the k-occurrence: {picture_hubs.std():.0f} with unit vectors, {broken_hubs.std():.0f} without")
-assert broken["i2t"]["R@1"] < found["i2t"]["R@1"] - 15 and broken_hubs.std() > picture_hubs.std() + 4
+assert broken["i2t"]["R@1"] < found["i2t"]["R@1"] - 4 and broken_hubs.std() > picture_hubs.std() + 4
 
 # %% [markdown]
-# A long vector has a large inner product with everybody: it is a hub because of its length, not because of what it shows. When lists are full of the same few items, check the lengths first.
+# The recall falls by 7 and by 5 points (± 2), little enough to be overlooked. A long vector has a large inner product with everybody: it is a hub because of its length, not because of what it shows. When lists are full of the same few items, check the lengths first.
 
 # %% [markdown]
 # ## Exercises
@@ -581,7 +583,7 @@ check("07a", search)
 # %% [markdown] tags=["exercise"]
 # <details><summary>A model answer for "a woman in red rides a horse"</summary>
 #
-# The first pictures show polo players and riders on horses, and people in red who do something else. None has all of woman, red and rides a horse, since the 200 test pictures hold no such scene. The list is a vote
+# The first pictures show a boy in red on a horse, a girl on a polo horse, and people in red who kick a ball or stand on a board. None has all of woman, red and rides a horse, since the 200 test pictures hold no such scene. The list is a vote
 # of parts: pooling adds up what is there. A good explanation names, for each picture, the parts that are there *and* the ones that are not.
 # </details>
 
@@ -628,7 +630,7 @@ check("07c", center)
 # %% [markdown] tags=["exercise"]
 # <details><summary>What happens to the recall</summary>
 #
-# R@1 goes from 67.5 to 65.0 (i2t) and from 47.7 to 47.0 (t2i): nothing, within the interval of notebook 00. Without the new normalization, centering changes $v_i \cdot u_j$ by $-\mu_v \cdot u_j - v_i \cdot \mu_u + \mu_v \cdot \mu_u$. For one query picture only $\mu_v \cdot u_j$ matters:
+# R@1 goes from 72.5 to 74.0 (i2t) and from 51.7 to 52.1 (t2i): nothing, within the interval of notebook 00. Without the new normalization, centering changes $v_i \cdot u_j$ by $-\mu_v \cdot u_j - v_i \cdot \mu_u + \mu_v \cdot \mu_u$. For one query picture only $\mu_v \cdot u_j$ matters:
 # how near a caption is to *all* pictures, its share as a hub. Captions are no hubs here, so there is little to win. The gap looks like a fault on the map and is none for the search.
 # </details>
 
@@ -689,7 +691,8 @@ check("07e", rerank)
 # %% [markdown] tags=["exercise"]
 # <details><summary>Does it help?</summary>
 #
-# With the word support of section 6 as the costly score, no weight from 0.1 to 5 gains a point of R@1 here in either direction, and large ones lose several. The pooled vectors were trained to rank, the fragments only through them. (Choose the weight on dev, never on test.)
+# With the word support of section 6 as the costly score, dev chooses the weight 0.5 for t2i (R@1 59.0 there, 57.9 without) and 0.1 for i2t (82.0, 81.5 without). With these weights test goes from 51.7 to 52.2 and from 72.5 to 73.5: nothing, within the interval of notebook 00. Large weights
+# lose a lot (5: 50.8 and 52.0). The pooled vectors were trained to rank, the fragments only through them. Some weights look better on test (2 gives 54.0 for t2i, but loses on dev); to report that one would be choosing on test.
 # </details>
 
 # %% [markdown]
@@ -697,7 +700,7 @@ check("07e", rerank)
 #
 # - At search time there are two encoders, one stored vector an item and one matrix product. An embedding does not depend on its batch mates.
 # - A map is a shadow (PCA) or a rearrangement (UMAP). Claims need numbers from the full space: gap, mixing, k-occurrence.
-# - More than half of the failures have the right action. A quarter are twins, where the test is wrong; a quarter are relations, where the method should still grow.
+# - Two thirds of the failures have the right action. A quarter are twins, where the test is wrong; a fifth are relations, where the method should still grow.
 # - Unit length is part of the model: without it, long vectors become hubs.
 #
 # **Words introduced**: PCA, UMAP, gap, mixing, hub, k-occurrence, twin, support, re-ranking.

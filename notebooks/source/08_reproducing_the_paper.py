@@ -487,8 +487,8 @@ assert len(ours) in (0, 2) and all(row.interval[0] <= row.value <= row.interval[
 plots.show(
     evidence.published_intervals(rows + ours),
     "R@1 as published, with 95 % intervals that the paper does not print. Thin lines: if the five captions of a picture always agree.",
-    "Three panels, Flickr30K 1K, COCO 1K and COCO 5K. In each, three models have a round point for image to text and a square for text to"
-    " image with intervals. On Flickr30K the intervals of the released model and of the two models overlap widely.",
+    "Six panels: Flickr30K 1K, COCO 1K and COCO 5K side by side, image to text above (round points), text to image below (squares), three"
+    " models with intervals in each. On Flickr30K the intervals of the released model and of the two models overlap widely.",
 )
 flickr = [row for row in rows if row.benchmark == "Flickr30K 1K" and row.direction == "i2t"]
 assert flickr[0].interval[0] < flickr[1].value < flickr[0].interval[1]
