@@ -39,7 +39,7 @@ def test_publish_writes_files_and_fills_the_table(tmp_path):
 
 
 def test_neighbor_batches_are_an_arm_of_their_own(tmp_path):
-    assert results.from_run(fake_run(tmp_path / "run", 3, 1.0, "standalone", 8))["name"] == "f8k-standalone-neighbor-3"
+    assert results.from_run(fake_run(tmp_path / "run", 3, 1.0, "standalone", 4))["name"] == "f8k-standalone-neighbor-3"
 
 
 def test_unfinished_run(tmp_path):
