@@ -162,16 +162,24 @@ def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) 
 
     logging.disable_progress_bar()
     if bert_config is not None:
-        known = dict(bert_config)
-        return _without_pooler(AutoModel.from_config(AutoConfig.for_model(known.pop("model_type", "bert"), **known)))
+        try:
+            known = dict(bert_config)
+            if int(known.get("num_hidden_layers", 12)) > 1000:
+                raise ValueError(f"{known['num_hidden_layers']} layers")
+            settings = AutoConfig.for_model(known.pop("model_type", "bert"), **known)
+            return _without_pooler(AutoModel.from_config(settings, trust_remote_code=False))
+        except Exception as error:  # transformers checks little, so that wrong values fail anywhere
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(f"BERT configuration: not usable ({first}), wanted that of a BERT-type model") from None
     if name == "small":
         return _without_pooler(BertModel(BertConfig(vocab_size=vocabulary_size, **SMALL_BERT)))
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        model, report = AutoModel.from_pretrained(name, output_loading_info=True)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+        # trust_remote_code: else a folder that brings code of its own asks at the terminal whether to run it
+        model, report = AutoModel.from_pretrained(name, output_loading_info=True, trust_remote_code=False)
+    except Exception as error:  # a damaged or hostile folder can fail anywhere
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"model.bert: {name!r} could not be read ({first}); wanted a folder with a BERT-type checkpoint, a hub "
             f'name that can be reached, or "small"'

@@ -125,7 +125,7 @@ def test_warm_up_leaves_the_relation_part_alone(folder):
     before = {n: p.clone() for n, p in model.relation.named_parameters()}
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
     values = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=False)
-    assert set(values) == {"initial", "total", *training.OBSERVED}
+    assert set(values) == {"initial", "total", *training.OBSERVED, "at_collapse_initial"}
     assert float(values["collapse"]) == pytest.approx(2 * 20 * 0.2)  # 20 pictures, one caption each
     assert all(torch.equal(before[n], p) for n, p in model.relation.named_parameters())
 
