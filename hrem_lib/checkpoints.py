@@ -104,13 +104,14 @@ def write_json(path: Path, content: object) -> None:
 def write_tensors(path: Path, tensors: dict[str, Tensor], info: dict | None = None) -> None:
     """Write tensors, and `info` as JSON in the header, with a checksum, whole or not at all."""
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    text = json.dumps(info or {})
-    write_bytes(path, save(plain, {"info": text, "crc32": _checksum(plain, text)}))
+    info = dict(info or {})
+    # one entry only: safetensors writes several in an order that changes from process to process
+    write_bytes(path, save(plain, {"info": json.dumps(info | {"crc32": _checksum(plain, info)})}))
 
 
-def _checksum(tensors: dict[str, Tensor], info: str) -> str:
+def _checksum(tensors: dict[str, Tensor], info: dict) -> str:
     """Of names, types, shapes, values and `info`; safetensors itself does not notice a changed value."""
-    crc = zlib.crc32(info.encode())
+    crc = zlib.crc32(json.dumps(info).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
@@ -128,15 +129,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
         raise UserError(f"{path}: not found, wanted a safetensors file written by hrem train")
     try:
         with safe_open(path, "pt") as file:
-            found = {"info": "{}", **(file.metadata() or {})}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            info = json.loads(found["info"])
+            info = json.loads((file.metadata() or {}).get("info", "{}"))
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged or not a safetensors file ({error})") from None
-    if found.get("crc32", "") not in ("", _checksum(tensors, found["info"])):
-        raise UserError(f"{path}: damaged, the content does not fit its checksum")
     if not isinstance(info, dict):
         raise UserError(f"{path}: got {type(info).__name__} for `info`, wanted an object")
+    crc = info.pop("crc32", None)
+    if crc is not None and crc != _checksum(tensors, info):
+        raise UserError(f"{path}: damaged, the content does not fit its checksum")
     return tensors, info
 
 

@@ -129,7 +129,7 @@ def hinge(
 
 
 def at_collapse(pair: PairLoss, margin: float) -> Tensor:
-    """Whether L(a, b) is within 2 % of 2 x positives x margin, what it is when all embeddings are alike; bool scalar."""
+    """Whether L(a, b) is within 2 % of 2 x positives x margin, as when all embeddings are alike; bool scalar."""
     level = 2 * pair.positives * margin
     return (pair.loss.detach() - level).abs() < 0.02 * level
 

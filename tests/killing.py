@@ -6,6 +6,7 @@ A run lives in a process of its own, forked from a server that has imported ever
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -49,11 +50,30 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _arm(fault: tuple[str, int] | None) -> None:
-    """Make this process kill itself in its n-th write, or give it a limit on the size of a file."""
+def _watch(path: Path) -> None:
+    """Note at the start of each epoch what this process takes, a line of JSON each."""
+    real, page = training.plan_epoch, resource.getpagesize()
+
+    def plan_epoch(*args):
+        gc.collect()
+        status = Path("/proc/self")
+        pages = int((status / "statm").read_text().split()[1])
+        counts = {"files": len(list((status / "fd").iterdir())), "threads": len(list((status / "task").iterdir()))}
+        with path.open("a") as file:
+            file.write(json.dumps({"mebibytes": round(pages * page / 2**20, 1), **counts}) + "\n")
+        return real(*args)
+
+    training.plan_epoch = plan_epoch
+
+
+def _arm(fault: tuple[str, int] | None, out: str) -> None:
+    """Make this process kill or stop itself in its n-th write, limit the size of its files, or watch it."""
     if fault is None:
         return
     kind, number = fault
+    if kind == "watch":
+        _watch(Path(f"{out}.usage"))
+        return
     if kind == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (number, resource.RLIM_INFINITY))
         return
@@ -65,6 +85,8 @@ def _arm(fault: tuple[str, int] | None) -> None:
         if kind == "half" and seen["fsync"] == number:
             os.ftruncate(handle, os.fstat(handle).st_size // 2)  # as if killed in the middle of the write
             _die()
+        if kind == "stop" and seen["fsync"] == number:
+            os.kill(os.getpid(), signal.SIGSTOP)
         real["fsync"](handle)
 
     def replace(old, new):
@@ -84,7 +106,7 @@ def job(settings: dict, out: str, resume: bool, fault: tuple[str, int] | None) -
     os.dup2(log, 1)
     os.dup2(log, 2)
     torch.set_num_threads(1)
-    _arm(fault)
+    _arm(fault, out)
     try:
         training.train(from_dict(settings), out, resume)
         code = 0
@@ -187,34 +209,39 @@ def kill_at_random(config: Config, out: Path, kills: int, longest: float, rng: r
     return moments
 
 
-def main(kills: int = 60, workers: int = 0) -> None:
-    """Random kills, two a run, and then one at every file operation; prints counts."""
+def main(kills: int = 60, workers: int = 0, points: int = 1) -> None:
+    """Random kills, two a run, then (`points` 1) one at every file operation; prints each and the counts."""
     rng, folder = random.Random(0), Path(tempfile.mkdtemp())
     config = data_and_config(folder, workers)
     assert finish(config, folder / "first", resume=False) == 0  # starts the server, too
     began = time.perf_counter()
     assert finish(config, folder / "whole", resume=False) == 0
     longest, wanted = time.perf_counter() - began, outcome(folder / "whole")
-    print(f"uninterrupted: {longest:.1f} s, {workers} workers")
-    moments, bad = Counter(), []
-    for number in range((kills + 1) // 2):
-        out = folder / f"random{number}"
-        moments.update(kill_at_random(config, out, 2, longest, rng))
-        if finish(config, out) or differences(wanted, outcome(out)):
-            bad.append(out)
-    print(f"random: {sum(moments.values())} kills, {dict(moments)}; other ends: {len(bad)}")
-    points = Counter()
-    for kind in ("half", "before", "after"):
+    print(f"uninterrupted: {longest:.1f} s, {workers} workers", flush=True)
+    moments, ends = Counter(), Counter()
+
+    def compare(out: Path, what: str) -> None:
+        code = finish(config, out)
+        other = differences(wanted, outcome(out)) if code == 0 else [f"exit code {code}"]
+        ends["the same" if not other else "OTHER"] += 1
+        print(f"{what}: {', '.join(other) or 'the same end'}", flush=True)
+
+    number = 0
+    while sum(moments.values()) - moments["ended first"] < kills:
+        out, number = folder / f"random{number}", number + 1
+        now = kill_at_random(config, out, 2, longest, rng)
+        moments.update(now)
+        compare(out, f"killed {' and '.join(now)}")
+    for kind in ("half", "before", "after") if points else ():
         for number in range(1, 1000):
             out = folder / f"{kind}{number}"
             code = finish(config, out, resume=False, fault=(kind, number))
             if code == 0:
                 break
-            assert code == -signal.SIGKILL, (folder / f"{out}.log").read_text()
-            points[kind] += 1
-            if finish(config, out) or differences(wanted, outcome(out)):
-                bad.append(out)
-    print(f"file operations: {sum(points.values())} kills, {dict(points)}; other ends in all: {len(bad)} {bad}")
+            assert code == -signal.SIGKILL, Path(f"{out}.log").read_text()
+            moments[f"write {kind}"] += 1
+            compare(out, f"killed {kind} of write {number}")
+    print(f"kills: {dict(moments)}; ends: {dict(ends)}")
 
 
 if __name__ == "__main__":
