@@ -18,6 +18,11 @@ class UserError(ValueError):
     """A fault in what the user gave, in one sentence with file, got and wanted. The command line exits with 2."""
 
 
+def brief(error: Exception) -> str:
+    """Another program's error in at most 200 characters of one line."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UserError(f"{name}: got {value!r}, wanted one of {', '.join(allowed)}")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from hrem_lib.config import UserError
+from hrem_lib.config import UserError, brief
 from hrem_lib.text import Tokens, augment_words
 
 CHECKED_BYTES = 2**30  # features up to this size are read once in full when they are opened
@@ -86,7 +86,7 @@ def _read_array(path: Path) -> np.memmap:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header makes numpy raise many kinds
-        raise UserError(f"{path}: not readable as a .npy array ({' '.join(str(error).split())[:200]})") from None
+        raise UserError(f"{path}: not readable as a .npy array ({brief(error)})") from None
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path}: got an archive of arrays (.npz), wanted one array (.npy)")
     return array

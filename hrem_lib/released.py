@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hrem_lib.checkpoints import write_bytes
-from hrem_lib.config import Config, UserError, preset
+from hrem_lib.config import Config, UserError, brief, preset
 from hrem_lib.model import HREM, build_model
 
 # (released, ours), longest first; the modules below keep PyTorch's own names in both
@@ -151,8 +151,7 @@ def read_released(path: str | Path) -> Released:
         what = f"it asks for {name[1]}" if name else "it is not a file of tensors"
         raise UserError(f"{path}: refused, {what}; wanted tensors and one argparse namespace only") from None
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: not a file of torch.save ({first}), wanted a released checkpoint") from None
+        raise UserError(f"{path}: not a file of torch.save ({brief(error)}), wanted a released checkpoint") from None
     return _checked(found, str(path))
 
 

@@ -250,7 +250,7 @@ class WordPiece:
         if missing or type(backend.model).__name__ != "WordPiece":
             raise UserError(f"{source}: got a vocabulary without {', '.join(missing) or 'word pieces'}, wanted BERT's")
         if "vocab.txt" in files:
-            lines = (folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").count("\n") + 1
+            lines = (folder / "vocab.txt").read_bytes().rstrip(b"\n").count(b"\n") + 1
             if len(vocabulary) != lines:
                 raise UserError(f"{folder}/vocab.txt: got {len(vocabulary)} pieces, wanted {lines}, one a line")
         self.limit = min(limit, tokenizer.model_max_length, _positions(folder))

@@ -24,9 +24,11 @@ from pathlib import Path
 
 import tiny
 import torch
+from matplotlib.figure import Figure
 
 from hrem_lib import checkpoints, training
 from hrem_lib.config import Config, UserError, from_dict
+from hrem_lib.plots import training as plots
 
 SETTINGS = {  # warm-up, fusion, decay and neighbor batches, all within five epochs of ten steps
     "training__epochs": 5,
@@ -38,7 +40,8 @@ SETTINGS = {  # warm-up, fusion, decay and neighbor batches, all within five epo
     "sampling__images_per_cluster": 10,
 }
 server = multiprocessing.get_context("forkserver")
-server.set_forkserver_preload(["killing", "torch.utils.tensorboard", "hrem_lib.plots.training", "sklearn.cluster"])
+# torch._dynamo: the first optimizer of a process imports it, seconds long
+server.set_forkserver_preload(["killing", "torch._dynamo", "torch.utils.tensorboard", "sklearn.cluster"])
 
 
 def data_and_config(folder: Path, workers: int = 0) -> Config:
@@ -106,6 +109,7 @@ def job(settings: dict, out: str, resume: bool, fault: tuple[str, int] | None) -
     os.dup2(log, 1)
     os.dup2(log, 2)
     torch.set_num_threads(1)
+    plots.training_curves = lambda history, config: Figure(figsize=(1, 1))  # half of the time of a run so small
     _arm(fault, out)
     try:
         training.train(from_dict(settings), out, resume)

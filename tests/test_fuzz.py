@@ -74,9 +74,10 @@ def outcome(action, *args):
             return "refused", sentence
 
 
-def mutated(raw: bytes, rng: random.Random) -> bytes:
-    """One or two random changes of a file's bytes."""
-    for _ in range(rng.randint(1, 2)):
+def mutated(whole: bytes, rng: random.Random) -> bytes:
+    """The file with one or more random changes of its bytes."""
+    raw = whole
+    while raw == whole or rng.random() < 0.3:
         a, b = sorted(rng.randrange(len(raw) + 1) for _ in range(2))
         if rng.random() < 0.5:  # the beginning says what the rest is
             a, b = a % 200, a % 200 + rng.randint(1, 8)
@@ -132,7 +133,6 @@ def fuzz(path, action, check=lambda result: None, seed=0):
             what, result = outcome(action)
             if what == "accepted":
                 check(result)
-                what += " (unchanged file)" if raw == whole else ""
             counts[what] += 1
         except BaseException:
             print(f"input {number} of {path.name}: {raw[:300]!r}")
@@ -377,7 +377,6 @@ def test_strange_training_states(tmp_path):
         (weights | random_state | {"optimizer.x.step": torch.zeros(1)}, {"history": []}),
         (weights | random_state, {}),
         (weights | random_state, {"history": 3}),
-        (weights | random_state, [1]),
         (random_state, {"history": []}),
     ):
         checkpoints.write_tensors(path, tensors, info)
