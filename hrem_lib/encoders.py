@@ -181,8 +181,8 @@ def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) 
             model, report = AutoModel.from_pretrained(name, output_loading_info=True, trust_remote_code=False)
     except Exception as error:  # a damaged or hostile folder can fail anywhere
         raise UserError(
-            f"model.bert: {name!r} could not be read ({brief(error)}); wanted a folder with a BERT-type checkpoint, a hub "
-            f'name that can be reached, or "small"'
+            f"model.bert: {name!r} could not be read ({brief(error)}); wanted a folder with a BERT-type checkpoint, "
+            f'a hub name that can be reached, or "small"'
         ) from None
     missing = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
     if missing:

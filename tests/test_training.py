@@ -224,12 +224,10 @@ def test_not_finite_in_a_run_names_captions_and_saves_the_state(folder, tmp_path
         training.train(config, tmp_path / "run")
     captions = data.open_split(folder, "train").captions
     batch = [captions[i] for i in calls[-1].caption_ids]
-    assert str(stop.value).startswith("epoch 2 step 3: not finite: initial, ")
-    assert (
-        "image embeddings" in str(stop.value)
-        and str(batch) in str(stop.value)
-        and "debug.safetensors" in str(stop.value)
-    )
+    sentence = str(stop.value)
+    # the row itself has no negative any more, so that L(v, u) may well be finite; the embeddings are not
+    assert sentence.startswith("epoch 2 step 3: not finite: ") and "image embeddings" in sentence
+    assert str(batch) in sentence and "debug.safetensors" in sentence
     tensors, info = checkpoints.read_tensors(tmp_path / "run" / checkpoints.DEBUG)
     assert info["captions"] == batch and (info["epoch"], info["step"]) == (2, 3)
     assert tensors["batch.regions"][3].isinf().all()
@@ -265,14 +263,14 @@ def test_collapse_is_named_on_the_console_once_and_in_the_history(folder, tmp_pa
         return real(model, batch, *args, **kwargs)
 
     monkeypatch.setattr(training, "train_step", collapsed)
-    config = tiny.config(folder, graph__interaction="none", training__epochs=12)
+    config = tiny.config(folder, graph__interaction="none", training__epochs=6, training__batch_size=10)
     training.train(config, tmp_path / "run")
     lines = capsys.readouterr().out.splitlines()
     (named,) = [line for line in lines if "mode collapse" in line]
-    assert named.startswith("epoch 10 step 9: ") and "initial" in named  # the 100th step, ten an epoch
+    assert named.startswith("epoch 5 step 19: ") and "initial" in named  # the 100th step, twenty an epoch
     history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
-    assert [line["collapsed"] for line in history] == [[]] * 9 + [["initial"]] * 3
-    assert sum("(collapsed: initial)" in line for line in lines) == 3
+    assert [line["collapsed"] for line in history] == [[]] * 4 + [["initial"]] * 2
+    assert sum("(collapsed: initial)" in line for line in lines) == 2
 
 
 def test_other_training_data_are_refused_on_resume(folder, tmp_path):
