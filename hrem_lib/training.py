@@ -278,10 +278,12 @@ def _stopped(
     captions = [split.captions[i] for i in batch.caption_ids.tolist()]
     what, path = str(error).partition("; captions")[0], out / checkpoints.DEBUG
     where = {"epoch": epoch, "step": step, "what": what, "captions": captions}
-    checkpoints.save_debug(path, model, optimizer, vars(batch), where)
-    return FloatingPointError(
-        f"epoch {epoch} step {step}: {what}; state saved in {path}; the batch's captions: {captions}"
-    )
+    try:
+        checkpoints.save_debug(path, model, optimizer, vars(batch), where)
+        saved = f"state saved in {path}"
+    except UserError as full:
+        saved = f"no state saved: {full}"
+    return FloatingPointError(f"epoch {epoch} step {step}: {what}; {saved}; the batch's captions: {captions}")
 
 
 def _collapse_line(epoch: int, step: int, name: str) -> str:
