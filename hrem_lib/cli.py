@@ -33,6 +33,8 @@ def _settings(extra: list[str]) -> dict[str, str]:
 def _train(args: argparse.Namespace, extra: list[str]) -> None:
     from hrem_lib import evaluation, training
 
+    if args.resume and args.out and args.resume != args.out:
+        raise UserError(f"--out: got {args.out}, wanted {args.resume} as in --resume (or no --out)")
     out = args.resume or args.out
     changes = _settings(extra)
     if args.data:
@@ -179,16 +181,29 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; 0 if it worked, 2 with one sentence on standard error if the input was bad."""
+    """Run a command; 0 if it worked, 2 with one sentence on standard error if the input was bad.
+
+    1 if training stopped for a value that is not finite, or the reader of the output went away.
+    """
     args, extra = parser().parse_known_args(argv)
     try:
         args.run_command(args, extra)
-    except UserError as error:
-        print(f"hrem: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of the output went away, e.g. `hrem ... | head`
+    except BrokenPipeError:  # e.g. `hrem ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (UserError, OSError, FloatingPointError) as error:
+        print("hrem:", " ".join(str(error).split()), file=sys.stderr)  # one line, whatever a file name holds
+        return 1 if isinstance(error, FloatingPointError) else 2
+    except (MemoryError, RuntimeError) as error:
+        signs = ("out of memory", "allocate memory", "not enough memory")
+        if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in signs):
+            raise
+        first = (str(error).splitlines() or ["out of memory"])[0]
+        print(f"hrem: {first}; a smaller training.batch_size or model needs less", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hrem: interrupted; training goes on with --resume RUN", file=sys.stderr)
+        return 130
     return 0
 
 

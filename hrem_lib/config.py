@@ -18,6 +18,11 @@ class UserError(ValueError):
     """A fault in what the user gave, in one sentence with file, got and wanted. The command line exits with 2."""
 
 
+def brief(error: Exception) -> str:
+    """Another program's error in at most 200 characters of one line."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UserError(f"{name}: got {value!r}, wanted one of {', '.join(allowed)}")
@@ -75,7 +80,8 @@ class ModelConfig:
         _choice("model.text_encoder", self.text_encoder, ("bert", "bigru"))
         _between("model.pool_mix", self.pool_mix, 0, 1)
         _between("model.dropout", self.dropout, 0, 0.95)
-        for name in ("embed_dim", "word_dim", "heads", "pool_k", "fragment_layers", "min_word_count"):
+        _between("model.fragment_layers", self.fragment_layers, 1, 64)
+        for name in ("embed_dim", "word_dim", "heads", "pool_k", "min_word_count"):
             _between(f"model.{name}", getattr(self, name), 1, 1_000_000)
         if self.embed_dim % self.heads:
             raise UserError(f"model.heads: got {self.heads}, wanted a divisor of model.embed_dim = {self.embed_dim}")
@@ -161,7 +167,11 @@ class TrainingConfig:
         _between("training.epochs", self.epochs, 1, 1_000_000)
         _between("training.batch_size", self.batch_size, 1, 1_000_000)
         _between("training.learning_rate", self.learning_rate, 0, 10, open_low=True)
+        _between("training.bert_rate_factor", self.bert_rate_factor, 0, 1e6)
+        _between("training.weight_decay", self.weight_decay, 0, 1e6)
+        _between("training.decay_rate", self.decay_rate, 0, 1)
         _between("training.grad_clip", self.grad_clip, 0, 1e9, open_low=True)
+        _between("training.seed", self.seed, 0, 2**32 - 1)
         _between("training.warmup_steps", self.warmup_steps, 0, 1_000_000_000)
 
 
@@ -277,7 +287,7 @@ def _cast(name: str, kind: type, value: object) -> object:
         raise wrong
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise wrong from None
     if number != number or number in (float("inf"), float("-inf")):
         raise wrong
@@ -319,14 +329,22 @@ def from_dict(tree: dict, source: str = "config") -> Config:
 
 def load(path: str | Path) -> Config:
     """Read a config that `Config.save` wrote."""
+    return from_dict(read_json(path), str(path))
+
+
+def read_json(path: str | Path) -> object:
+    """What a JSON file holds.
+
+    Raises:
+        UserError: missing, or not JSON in UTF-8.
+    """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: not found, wanted a config as JSON")
+        raise UserError(f"{path}: not found, wanted a JSON file")
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # a bad character, a huge number, too many brackets
         raise UserError(f"{path}: not readable as JSON ({error})") from None
-    return from_dict(tree, str(path))
 
 
 # Presets. `f30k` and `coco` are the paper's settings; the others are choices of this project, scaled to their data.

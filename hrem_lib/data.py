@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from hrem_lib.config import UserError
+from hrem_lib.config import UserError, brief
 from hrem_lib.text import Tokens, augment_words
 
 CHECKED_BYTES = 2**30  # features up to this size are read once in full when they are opened
 CHUNK_BYTES = 2**26
+CAPTION_LENGTH = 4000  # characters; a longer line is a file without line ends, not a caption
 PROBED_GROUPS = 16  # groups of rows looked at to tell a repeated picture from pictures of their own
 
 
@@ -84,7 +86,7 @@ def _read_array(path: Path) -> np.memmap:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header makes numpy raise many kinds
-        raise UserError(f"{path}: not readable as a .npy array ({' '.join(str(error).split())[:200]})") from None
+        raise UserError(f"{path}: not readable as a .npy array ({brief(error)})") from None
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path}: got an archive of arrays (.npz), wanted one array (.npy)")
     return array
@@ -123,6 +125,8 @@ def _read_lines(path: Path) -> list[str]:
             raise UserError(
                 f"{path} line {number}: got an empty line, wanted an entry on each of the {len(lines)} lines"
             )
+        if len(line) > CAPTION_LENGTH:
+            raise UserError(f"{path} line {number}: got {len(line)} characters, wanted at most {CAPTION_LENGTH}")
     return lines
 
 
@@ -192,6 +196,13 @@ class Split:
     @property
     def region_dim(self) -> int:
         return self.features.shape[2]
+
+    def fingerprint(self) -> str:
+        """The same data or others? Of the captions, and of number, shape, first and last of the pictures."""
+        crc = zlib.crc32("\n".join(self.captions).encode())
+        for row in (0, -1):
+            crc = zlib.crc32(np.ascontiguousarray(self.features[row]), crc)
+        return f"{crc:08x} {self.features.shape} {self.n_images}"
 
     def regions(self, image_indices: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Features of some pictures: float32 [B,R,F], region_mask bool [B,R].
@@ -265,14 +276,15 @@ def _read_boxes(path: Path, n_images: int, n_regions: int) -> np.memmap | None:
         )
     for part in _chunks(boxes):
         block = boxes[part]
-        # written so that NaN fails too
-        bad = np.argwhere(~((block[..., 2:] >= block[..., :2]).all(axis=-1) & np.isfinite(block).all(axis=-1)))
+        # written so that NaN fails too; the picture's far edges are not known here
+        ordered, inside = block[..., 2:] >= block[..., :2], block[..., 2:] >= 0
+        bad = np.argwhere(~(ordered.all(axis=-1) & inside.all(axis=-1) & np.isfinite(block).all(axis=-1)))
         if len(bad):
             row, region = bad[0]
             got = " ".join(f"{value:g}" for value in block[row, region])
             raise UserError(
                 f"{path} row {part.start + row}, region {region}: got box {got}, "
-                "wanted finite x0 y0 x1 y1 with x1 >= x0 and y1 >= y0"
+                "wanted finite x0 y0 x1 y1 with x1 >= x0, y1 >= y0 and a part within the picture"
             )
     return boxes
 
@@ -444,11 +456,18 @@ def loader(dataset: PairDataset, plans: Iterable[BatchPlan], workers: int = 0) -
     """The batches of `plans` in order, made here (workers = 0) or by `workers` processes: they are the same."""
     if workers == 0:
         return (dataset[plan] for plan in plans)
+    return _from_workers(dataset, list(plans), workers)
+
+
+def _from_workers(dataset: PairDataset, plans: list[BatchPlan], workers: int) -> Iterator[Batch]:
     # its own generator: the loader would else take a number from torch's, and a run with workers would differ
     own = torch.Generator().manual_seed(dataset.seed)
-    return torch.utils.data.DataLoader(
-        dataset, batch_size=None, sampler=list(plans), num_workers=workers, generator=own
-    )
+    try:
+        yield from torch.utils.data.DataLoader(
+            dataset, batch_size=None, sampler=plans, num_workers=workers, generator=own
+        )
+    except UserError as error:  # comes with the other process's traceback, its own sentence last
+        raise UserError(str(error).strip().splitlines()[-1].removeprefix("hrem_lib.config.UserError: ")) from None
 
 
 def image_batches(split: Split, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -5,13 +5,15 @@ In evaluation mode an embedding depends on its own sample alone, never on paddin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from hrem_lib.attention import EncoderLayer
-from hrem_lib.config import UserError
+from hrem_lib.config import UserError, brief
 from hrem_lib.pooling import residual_mix, unit
 
 
@@ -158,26 +160,30 @@ def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) 
         UserError: the checkpoint cannot be read, lacks weights, or does not fit the vocabulary.
     """
     from transformers import AutoConfig, AutoModel, BertConfig, BertModel  # seconds to import: only where needed
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     if bert_config is not None:
-        known = dict(bert_config)
-        return _without_pooler(AutoModel.from_config(AutoConfig.for_model(known.pop("model_type", "bert"), **known)))
+        try:
+            known = dict(bert_config)
+            if int(known.get("num_hidden_layers", 12)) > 1000:
+                raise ValueError(f"{known['num_hidden_layers']} layers")
+            with _quiet():
+                settings = AutoConfig.for_model(known.pop("model_type", "bert"), **known)
+                return _without_pooler(AutoModel.from_config(settings, trust_remote_code=False))
+        except Exception as error:  # transformers checks little, so that wrong values fail anywhere
+            raise UserError(
+                f"BERT configuration: not usable ({brief(error)}), wanted that of a BERT-type model"
+            ) from None
     if name == "small":
         return _without_pooler(BertModel(BertConfig(vocab_size=vocabulary_size, **SMALL_BERT)))
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
     try:
-        model, report = AutoModel.from_pretrained(name, output_loading_info=True)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+        # trust_remote_code: else a folder that brings code of its own asks at the terminal whether to run it
+        with _quiet():
+            model, report = AutoModel.from_pretrained(name, output_loading_info=True, trust_remote_code=False)
+    except Exception as error:  # a damaged or hostile folder can fail anywhere
         raise UserError(
-            f"model.bert: {name!r} could not be read ({first}); wanted a folder with a BERT-type checkpoint, a hub "
-            f'name that can be reached, or "small"'
+            f"model.bert: {name!r} could not be read ({brief(error)}); wanted a folder with a BERT-type checkpoint, "
+            f'a hub name that can be reached, or "small"'
         ) from None
-    finally:
-        logging.set_verbosity(level)
     missing = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
     if missing:
         raise UserError(f"model.bert: {name!r} lacks {len(missing)} weights, the first is {missing[0]}")
@@ -186,6 +192,20 @@ def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) 
             f"model.bert: {name!r} has {model.config.vocab_size} word vectors, the tokenizer {vocabulary_size} pieces"
         )
     return _without_pooler(model)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and notes of transformers beside what we say ourselves."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def _without_pooler(bert: nn.Module) -> nn.Module:

@@ -128,6 +128,31 @@ def hinge(
     return PairLoss(total, size, 2 * excluded.all(1).sum())
 
 
+def at_collapse(pair: PairLoss, margin: float) -> Tensor:
+    """Whether L(a, b) is within 2 % of 2 x positives x margin, as when all embeddings are alike; bool scalar."""
+    level = 2 * pair.positives * margin
+    return (pair.loss.detach() - level).abs() < 0.02 * level
+
+
+class CollapseWatch:
+    """Counts, for each L(a, b), the steps in a row that it has stood `at_collapse`; `counts` continue a resumed run."""
+
+    steps = 100  # that many in a row are a mode collapse
+
+    def __init__(self, counts: dict[str, int] | None = None):
+        self.counts = dict(counts or {})
+
+    def see(self, near: dict[str, float]) -> list[str]:
+        """Count a step; `near`: `at_collapse` by name. Returns the names that are collapsed from this step on."""
+        self.counts = {name: self.counts.get(name, 0) + 1 if standing else 0 for name, standing in near.items()}
+        return [name for name, count in self.counts.items() if count == self.steps]
+
+    @property
+    def collapsed(self) -> list[str]:
+        """Names that are collapsed now."""
+        return [name for name, count in self.counts.items() if count >= self.steps]
+
+
 class Objective(NamedTuple):
     """The whole objective of a step, by named terms; settings are those of `hrem_lib.config.LossConfig`."""
 

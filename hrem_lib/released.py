@@ -8,6 +8,7 @@ it (Sec 3.5).
 from __future__ import annotations
 
 import argparse
+import io
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hrem_lib.config import Config, UserError, preset
+from hrem_lib.checkpoints import write_bytes
+from hrem_lib.config import Config, UserError, brief, preset
 from hrem_lib.model import HREM, build_model
 
 # (released, ours), longest first; the modules below keep PyTorch's own names in both
@@ -149,8 +151,7 @@ def read_released(path: str | Path) -> Released:
         what = f"it asks for {name[1]}" if name else "it is not a file of tensors"
         raise UserError(f"{path}: refused, {what}; wanted tensors and one argparse namespace only") from None
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: not a file of torch.save ({first}), wanted a released checkpoint") from None
+        raise UserError(f"{path}: not a file of torch.save ({brief(error)}), wanted a released checkpoint") from None
     return _checked(found, str(path))
 
 
@@ -172,10 +173,10 @@ def _checked(found: object, path: str) -> Released:
         # nn.DataParallel's prefix (option multi_gpu)
         clean.append({name.removeprefix("module."): tensor for name, tensor in state.items()})
     try:
-        numbers = [float(found.get(key, 0)) for key in ("epoch", "best_rsum", "Eiters")]
-    except (TypeError, ValueError):
+        epoch, best, steps = (float(found.get(key, 0)) for key in ("epoch", "best_rsum", "Eiters"))
+        return Released(tuple(clean), dict(vars(found["opt"])), int(epoch), best, int(steps), path)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of several numbers
         raise UserError(f"{path}: epoch, best_rsum or Eiters is no number, {form}") from None
-    return Released(tuple(clean), dict(vars(found["opt"])), int(numbers[0]), numbers[1], int(numbers[2]), path)
 
 
 def config_from_options(options: Mapping[str, object]) -> Config:
@@ -221,7 +222,7 @@ def config_from_options(options: Mapping[str, object]) -> Config:
             "data.region_drop": start.data.region_drop if o.get("size_augment", 1) else 0.0,
             "data.word_drop": start.data.word_drop if o.get("size_augment", 1) else 0.0,
         }
-    except KeyError as error:
+    except (KeyError, TypeError) as error:
         raise UserError(
             f"released options: got none called or valued {error}, wanted those of a released run"
         ) from None
@@ -250,12 +251,14 @@ def load_released(path: str | Path, bert_config: dict | None = None) -> tuple[HR
     if features is None or features.dim() != 2:
         raise UserError(f"{path}: got no img_enc.fc.fc.weight, wanted the weights of a released image encoder")
     bert_config = bert_config or _BERT_BASE
-    model = build_model(config, features.size(1), bert_config["vocab_size"], bert_config=bert_config)
-    report = key_report(named, model.state_dict())
+    sizes = (config, features.size(1), bert_config["vocab_size"])
+    with torch.device("meta"):  # first without memory: options that ask for a huge model are refused by the shapes
+        report = key_report(named, build_model(*sizes, bert_config=bert_config).state_dict())
     if not report.complete:
         faults = [f"missing {n}" for n in report.missing] + [f"unknown {n}" for n in report.unexpected]
         faults += report.misshapen
         raise UserError(f"{path}: got {len(faults)} weights that do not fit this model, the first is: {faults[0]}")
+    model = build_model(*sizes, bert_config=bert_config)
     model.load_state_dict({ours: named[name] for name, ours in report.mapped.items()}, strict=False)
     return model.eval(), config, report
 
@@ -320,4 +323,6 @@ def write_released(
         for side in ("img_enc", "txt_enc")
     ]
     content = {"epoch": epoch, "model": states, "best_rsum": best_rsum, "opt": options, "Eiters": iterations}
-    torch.save(content, path)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(Path(path), buffer.getvalue())

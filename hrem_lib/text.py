@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hrem_lib.config import UserError
+from hrem_lib.config import UserError, read_json
 
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+LIMIT = 512  # ids of a caption, as many as BERT takes; attention grows with the square
 VOCABULARY_FILE = "vocabulary.json"
 
 
@@ -129,8 +130,8 @@ class Vocabulary:
         return cls(words)
 
     def encode(self, captions: Sequence[str]) -> Tokens:
-        """<start> words <end> for each caption; unknown words are <unk>."""
-        return _pack(([(self._id.get(w, 3),) for w in split_words(c)] for c in captions), start=1, end=2)
+        """<start> words <end> for each caption, cut to LIMIT ids with <end> kept; unknown words are <unk>."""
+        return _pack(([(self._id.get(w, 3),) for w in split_words(c)] for c in captions), start=1, end=2, limit=LIMIT)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Words of one caption in a line; <pad>, <start> and <end> are left out."""
@@ -151,12 +152,7 @@ class Vocabulary:
             UserError: if the file is missing, is not JSON, or is not a vocabulary.
         """
         path = Path(folder) / VOCABULARY_FILE
-        if not path.is_file():
-            raise UserError(f"{path}: not found, wanted the vocabulary of a run")
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not readable as JSON ({error})") from None
+        content = read_json(path)
         words = content.get("words") if isinstance(content, dict) else None
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise UserError(f"{path}: got no list of words, wanted a vocabulary")
@@ -254,7 +250,7 @@ class WordPiece:
         if missing or type(backend.model).__name__ != "WordPiece":
             raise UserError(f"{source}: got a vocabulary without {', '.join(missing) or 'word pieces'}, wanted BERT's")
         if "vocab.txt" in files:
-            lines = (folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").count("\n") + 1
+            lines = (folder / "vocab.txt").read_bytes().rstrip(b"\n").count(b"\n") + 1
             if len(vocabulary) != lines:
                 raise UserError(f"{folder}/vocab.txt: got {len(vocabulary)} pieces, wanted {lines}, one a line")
         self.limit = min(limit, tokenizer.model_max_length, _positions(folder))

@@ -21,11 +21,12 @@ from tqdm import tqdm
 from hrem_lib import checkpoints, data, evaluation, sampling
 from hrem_lib import config as configs
 from hrem_lib.config import Config, UserError
-from hrem_lib.losses import Objective
+from hrem_lib.losses import CollapseWatch, Objective, at_collapse
 from hrem_lib.model import HREM, build_model
 from hrem_lib.text import Vocabulary, WordPiece, glove_matrix
 
-OBSERVED = ("grad_norm", "without_negative", "collapse")  # what `train_step` gives beside the loss terms
+OBSERVED = ("grad_norm", "without_negative", "collapse")  # what `train_step` gives beside the loss terms,
+NEAR = "at_collapse_"  # and, with a term's name behind it, whether the term stands at its level of collapse
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -112,10 +113,10 @@ def train_step(
         relation: whether the relation part takes part (after warm-up)
         hardest: see `losses.hinge`
     Returns:
-        named loss terms, `total`, `grad_norm` (before clipping), `without_negative` and `collapse` (what one L(.,.)
-        costs when all embeddings are alike: 2 x positives x margin), detached scalars
+        named loss terms, `total`, `grad_norm` (before clipping), `without_negative`, `collapse` (what one L(.,.)
+        costs when all embeddings are alike: 2 x positives x margin) and `at_collapse_NAME`, detached scalars
     Raises:
-        FloatingPointError: a term is not finite; weights and optimizer are left as they were.
+        FloatingPointError: a term or a gradient is not finite; weights and optimizer are left as they were.
     """
     device = batch.regions.device
     related = None
@@ -135,14 +136,22 @@ def train_step(
         raise FloatingPointError(f"not finite: {', '.join(bad)}; captions {batch.caption_ids.tolist()}")
     optimizer.zero_grad(set_to_none=True)
     total.backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
     if not torch.isfinite(norm):
-        raise FloatingPointError(f"gradient is not finite; captions {batch.caption_ids.tolist()}")
+        bad = [name for name, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more weights" if len(bad) > 3 else "")
+        costs = ", ".join(f"{name} {float(value.detach()):.3g}" for name, value in terms.items())
+        raise FloatingPointError(
+            f"gradient not finite: of {shown or 'all weights together'}, with the terms {costs}; "
+            f"captions {batch.caption_ids.tolist()}"
+        )
+    nn.utils.clip_grads_with_norm_(model.parameters(), grad_clip, norm)
     optimizer.step()
     missing = sum(pair.without_negative for pair in pairs.values())
     values = {**terms, "total": total, "grad_norm": norm, "without_negative": missing}
     collapse = 2 * objective.margin * next(iter(pairs.values())).positives
-    return {name: value.detach() for name, value in values.items()} | {"collapse": torch.tensor(collapse)}
+    near = {NEAR + name: at_collapse(pair, objective.margin) for name, pair in pairs.items()}
+    return {name: value.detach() for name, value in values.items()} | {"collapse": torch.tensor(collapse)} | near
 
 
 def fit(
@@ -159,9 +168,13 @@ def fit(
     Args:
         train_set: training pairs; dev: (split, tokens)
         out: run folder for `model.safetensors`, `training_state.safetensors`, `history.jsonl`, TensorBoard files
-        resume: continue from `out`'s training state, exactly
+        resume: continue from `out`'s training state, exactly. A state is written after every epoch; the next one's
+            batches follow from the seed, the epoch and the weights, so that no position within an epoch is kept
     Returns:
         one dictionary an epoch, as in `history.jsonl`
+    Raises:
+        FloatingPointError: a loss term or gradient is not finite; names it, the batch's captions, and the file with
+            the state to debug from.
     """
     from torch.utils.tensorboard import SummaryWriter  # more than a second to import
 
@@ -170,9 +183,14 @@ def fit(
     steps = sampling.steps_per_epoch(split.n_captions, t.batch_size)
     check_schedule(config, steps)
     objective, optimizer = make_objective(config), make_optimizer(model, config)
-    history: list[dict] = []
+    history, watch, mark = [], CollapseWatch(), split.fingerprint()
     if resume and (out / checkpoints.STATE).is_file():
-        history = checkpoints.load_training_state(out / checkpoints.STATE, model, optimizer)["history"]
+        info = checkpoints.load_training_state(out / checkpoints.STATE, model, optimizer)
+        if info.get("data", mark) != mark:
+            raise UserError(f"{out}: got other training data in {split.folder}, wanted those of the run to resume")
+        history, watch = info["history"], CollapseWatch(info.get("collapse"))
+        checkpoints.keep_best(out, best_epoch(history))
+        write_history(out, history)  # the state is written first
     best = max((line["dev"]["rSum"] for line in history), default=-1.0)
     show = sys.stderr.isatty()
     writer = SummaryWriter(out / "tensorboard", purge_step=len(history) + 1)
@@ -187,10 +205,16 @@ def fit(
         bar = tqdm(data.loader(train_set, plans, config.data.workers), f"epoch {epoch}", len(plans), disable=not show, leave=False)  # fmt: skip # noqa: E501
         for step, batch in enumerate(bar):
             relation = model.relation is not None and (epoch - 1) * steps + step >= t.warmup_steps
-            values = train_step(
-                model, batch.to(device), objective, optimizer, t.grad_clip, relation,
-                hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision,
-            )  # fmt: skip
+            try:
+                values = train_step(
+                    model, batch.to(device), objective, optimizer, t.grad_clip, relation,
+                    hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision,
+                )  # fmt: skip
+            except FloatingPointError as error:
+                raise _stopped(error, model, optimizer, batch, split, out, epoch, step) from None
+            near = {name.removeprefix(NEAR): float(values.pop(name)) for name in list(values) if name.startswith(NEAR)}
+            for name in watch.see(near):
+                tqdm.write(_collapse_line(epoch, step, name), file=sys.stdout)
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
             if show:
@@ -208,15 +232,18 @@ def fit(
             "grad_norm": sums["grad_norm"] / steps,
             "without_negative": int(sums["without_negative"]),
             "collapse": sums["collapse"] / steps,
+            "collapsed": watch.collapsed,
             "dev": dev_metrics,
             "seconds": time.perf_counter() - began,
         }
         history.append(line)
         if dev_metrics["rSum"] > best:
             best = dev_metrics["rSum"]
-            checkpoints.write_tensors(out / checkpoints.MODEL, model.state_dict(), {"epoch": epoch})
-        checkpoints.save_training_state(out / checkpoints.STATE, model, optimizer, {"history": history})
-        checkpoints.write_bytes(out / "history.jsonl", "".join(json.dumps(h) + "\n" for h in history).encode())
+            checkpoints.write_tensors(out / checkpoints.NEXT, model.state_dict(), {"epoch": epoch})
+        info = {"history": history, "collapse": watch.counts, "data": mark}
+        checkpoints.save_training_state(out / checkpoints.STATE, model, optimizer, info)
+        checkpoints.keep_best(out, best_epoch(history))
+        write_history(out, history)
         for name, value in _flat(line):
             writer.add_scalar(name, value, epoch)
         tqdm.write(_line(line, t.epochs, best == dev_metrics["rSum"]), file=sys.stdout)
@@ -225,6 +252,45 @@ def fit(
     checkpoints.load_weights(model, tensors, str(out / checkpoints.MODEL))
     model.eval()
     return history
+
+
+def best_epoch(history: list[dict]) -> int | None:
+    """The selected epoch: the first with the best dev rSum."""
+    return max(history, key=lambda line: line["dev"]["rSum"])["epoch"] if history else None
+
+
+def write_history(out: Path, history: list[dict]) -> None:
+    """`history.jsonl`, a line an epoch."""
+    checkpoints.write_bytes(out / checkpoints.HISTORY, "".join(json.dumps(h) + "\n" for h in history).encode())
+
+
+def _stopped(
+    error: FloatingPointError,
+    model: HREM,
+    optimizer: torch.optim.Optimizer,
+    batch: data.Batch,
+    split: data.Split,
+    out: Path,
+    epoch: int,
+    step: int,
+) -> FloatingPointError:
+    """The error with epoch, step and the captions themselves, after what is needed to debug it was saved."""
+    captions = [split.captions[i] for i in batch.caption_ids.tolist()]
+    what, path = str(error).partition("; captions")[0], out / checkpoints.DEBUG
+    where = {"epoch": epoch, "step": step, "what": what, "captions": captions}
+    try:
+        checkpoints.save_debug(path, model, optimizer, vars(batch), where)
+        saved = f"state saved in {path}"
+    except UserError as full:
+        saved = f"no state saved: {full}"
+    return FloatingPointError(f"epoch {epoch} step {step}: {what}; {saved}; the batch's captions: {captions}")
+
+
+def _collapse_line(epoch: int, step: int, name: str) -> str:
+    return (
+        f"epoch {epoch} step {step}: mode collapse: the term {name} has been within 2 % of 2 x positives x margin for "
+        f"{CollapseWatch.steps} steps, as when all embeddings are alike; a lower training.learning_rate may help"
+    )
 
 
 def _flat(tree: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -240,6 +306,8 @@ def _line(line: dict, epochs: int, is_best: bool) -> str:
     text = f"epoch {line['epoch']:>2}/{epochs}  loss {line['loss']['total']:7.2f}"
     if line["without_negative"]:
         text += f"  ({line['without_negative']} rows without a negative)"
+    if line["collapsed"]:
+        text += f"  (collapsed: {', '.join(line['collapsed'])})"
     text += f"  dev R@1 i2t {dev['i2t']['R@1']:5.1f}  t2i {dev['t2i']['R@1']:5.1f}  rSum {dev['rSum']:6.1f}"
     return f"{text}{' *' if is_best else '  '}  {line['sampling']:<8}  {line['seconds']:.0f} s"
 
@@ -273,9 +341,7 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
     Raises:
         UserError: bad data or settings; nothing is written in that case.
     """
-    began, out, t = time.perf_counter(), Path(out), config.training
-    if not resume and out.exists() and any(out.iterdir()):
-        raise UserError(f"{out}: exists and is not empty, wanted a new folder (or --resume {out})")
+    out, t = Path(out), config.training
     if resume and (out / checkpoints.CONFIG).is_file():
         before, now = configs.load(out / checkpoints.CONFIG).to_dict(), config.to_dict()
         for name in configs.names():
@@ -291,7 +357,19 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
     train_split, dev_split, test_split = splits["train"], splits[select], splits[config.data.test_split]
     device = pick_device(t.device)
     check_schedule(config, sampling.steps_per_epoch(train_split.n_captions, t.batch_size))
+    with checkpoints.claim(out, resume):
+        return _train(config, out, resume, (train_split, dev_split, test_split), device)
 
+
+def _train(
+    config: Config, out: Path, resume: bool, splits: tuple[data.Split, data.Split, data.Split], device: torch.device
+) -> dict:
+    """`train` once data and settings are checked and the run folder is held; `splits`: train, dev, test."""
+    began, t = time.perf_counter(), config.training
+    (train_split, dev_split, test_split), select = splits, splits[1].name
+    has_state = (out / checkpoints.STATE).is_file()
+    if resume:
+        print(f"{out}: " + ("continues" if has_state else "no checkpoint yet, starts from the beginning"))
     torch.manual_seed(t.seed)
     text = make_text(config, train_split.captions)
     vectors = None
@@ -300,10 +378,11 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
         vectors = torch.from_numpy(matrix)
         print(f"GloVe: {found} of {text.size} words found")
     model = build_model(config, train_split.region_dim, text.size, vectors).to(device)
-    checkpoints.start_run(out, config, text, model)
+    if not has_state:
+        checkpoints.start_run(out, config, text, model)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     print(
-        f"{folder.name}: {train_split.n_images} / {dev_split.n_images} / {test_split.n_images} images, "
+        f"{train_split.folder.name}: {train_split.n_images} / {dev_split.n_images} / {test_split.n_images} images, "
         f"{train_split.n_regions} x {train_split.region_dim} features, {text.size} words; "
         f"{parameters:.1f} M parameters on {device}, selection on {select}"
     )
@@ -318,7 +397,7 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
         "preset": config.preset,
         "seed": t.seed,
         "selected_on": select,
-        "epoch": max(history, key=lambda line: line["dev"]["rSum"])["epoch"],
+        "epoch": best_epoch(history),
         "dev": evaluation.evaluate([(model, text.encode(dev_split.captions))], dev_split, **settings),
         "test": evaluation.evaluate([(model, text.encode(test_split.captions))], test_split, **settings),
         "versions": versions(),

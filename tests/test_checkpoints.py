@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from hrem_lib import checkpoints
@@ -26,7 +27,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints.os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match="No space"):
         checkpoints.write_json(path, {"new": True})
     assert json.loads(path.read_text()) == {"old": True}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
@@ -40,6 +41,45 @@ def test_damaged_and_missing_files(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match="damaged"):
             checkpoints.read_tensors(path)
+
+
+def test_a_changed_value_is_noticed(tmp_path):
+    path, tensors = tmp_path / "x.safetensors", {"a": torch.ones(50), "b": torch.zeros(0, 3, dtype=torch.bfloat16)}
+    checkpoints.write_tensors(path, tensors, {"epoch": 3})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7] + bytes([whole[-7] ^ 1]) + whole[-6:])
+    with pytest.raises(UserError, match="checksum"):
+        checkpoints.read_tensors(path)
+    path.write_bytes(whole.replace(b"epoch", b"epocH"))
+    with pytest.raises(UserError, match="checksum"):
+        checkpoints.read_tensors(path)
+    save_file(tensors, path, {"info": '{"epoch": 3}'})  # of an earlier version
+    assert checkpoints.read_tensors(path)[1] == {"epoch": 3}
+
+
+def test_better_weights_wait_for_their_epoch(tmp_path):
+    for best, kept in ((2, 2), (1, 1), (None, 1)):
+        checkpoints.write_tensors(tmp_path / checkpoints.MODEL, {"a": torch.ones(1)}, {"epoch": 1})
+        checkpoints.write_tensors(tmp_path / checkpoints.NEXT, {"a": torch.zeros(1)}, {"epoch": 2})
+        checkpoints.keep_best(tmp_path, best)
+        assert checkpoints.read_tensors(tmp_path / checkpoints.MODEL)[1] == {"epoch": kept}
+        assert not (tmp_path / checkpoints.NEXT).exists()
+
+
+def test_claim(tmp_path):
+    """A new folder, or a run's; leftovers of a killed run are cleared away, nothing else is touched."""
+    folder = tmp_path / "deep" / "run"
+    with checkpoints.claim(folder):
+        (folder / "config.json.part").write_text("{")
+    with checkpoints.claim(folder):  # killed before its config was written
+        assert [path.name for path in folder.iterdir()] == [checkpoints.LOCK]
+    (folder / "notes.txt").write_text("mine")
+    for resume, words in ((False, "is not empty"), (True, "got no config.json")):
+        with pytest.raises(UserError, match=words), checkpoints.claim(folder, resume):
+            pass
+    (folder / "config.json").write_text("{}")
+    with checkpoints.claim(folder, resume=True):
+        assert (folder / "notes.txt").read_text() == "mine"
 
 
 def test_weights_load_strictly_with_the_key_named():

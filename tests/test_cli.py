@@ -81,6 +81,33 @@ def test_resume_takes_the_runs_own_settings(run, capsys):
     assert "preset" in capsys.readouterr().err
 
 
+def test_resume_and_out_name_one_folder(run, tmp_path, capsys):
+    assert main(["train", "f8k", "--resume", str(run), "--out", str(tmp_path / "other")]) == 2
+    assert "wanted" in capsys.readouterr().err and not (tmp_path / "other").exists()
+    assert main(["train", "f8k", "--resume", str(run), "--out", str(run)]) == 0
+
+
+def test_resume_of_a_run_that_was_killed_before_it_began(folder, tmp_path, capsys):
+    assert main(["train", "f8k", "--data", str(folder), "--resume", str(tmp_path / "new"), *SMALL]) == 0
+    assert "starts from the beginning" in capsys.readouterr().out
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    assert main(["train", "f8k", "--data", str(folder), "--resume", str(tmp_path / "mine"), *SMALL]) == 2
+    assert "got no config.json" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_not_finite_is_one_line_and_exit_code_1(folder, tmp_path, capsys, monkeypatch):
+    from hrem_lib import training
+
+    monkeypatch.setattr(
+        training, "make_objective", lambda config: lambda *args, **kwargs: ({"initial": args[0].sum() / 0}, {})
+    )
+    assert main(["train", "f8k", "--data", str(folder), "--out", str(tmp_path / "run"), *SMALL]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("hrem: epoch 1 step 0: not finite: initial") and message.count("\n") == 1
+
+
 def spoiled(folder, tmp_path, change):
     """A copy of the data with something wrong."""
     copy = tmp_path / "bad_precomp"

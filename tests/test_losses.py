@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from reference import hinge_loop, triplet_loop, weights_loop
 from torch.nn import functional as F
 
-from hrem_lib.losses import Objective, distance_weights, draw_negatives, hinge, triplet
+from hrem_lib.losses import (
+    CollapseWatch,
+    Objective,
+    PairLoss,
+    at_collapse,
+    distance_weights,
+    draw_negatives,
+    hinge,
+    triplet,
+)
 
 IDS = torch.tensor([7, 3, 7, 1, 9, 3])
 
@@ -205,6 +214,23 @@ def test_collapse_costs_the_margin_of_every_pair():
     v = unit_vectors(1).expand(6, -1)
     got = triplet(v, v, IDS)
     close(got.loss, torch.tensor(2 * got.positives * 0.2, dtype=torch.float64), 1e-10)
+
+
+def test_collapse_watch_counts_steps_in_a_row():
+    watch = CollapseWatch()
+    for step in range(1, 250):
+        named = watch.see({"initial": step != 60, "enhanced": step > 30})
+        assert named == {160: ["initial"], 130: ["enhanced"]}.get(step, [])
+    assert watch.collapsed == ["initial", "enhanced"]
+    again = CollapseWatch(watch.counts)  # a resumed run counts on, and does not name them anew
+    assert again.see({"initial": True, "enhanced": False}) == [] and again.collapsed == ["initial"]
+
+
+@pytest.mark.parametrize(("loss", "near"), [(4.0, True), (4.07, True), (3.93, True), (4.09, False), (3.91, False)])
+def test_at_collapse_is_two_percent(loss, near):
+    pair = PairLoss(torch.tensor(loss), 10, torch.tensor(0))  # 2 x 10 x 0.2 = 4
+    assert bool(at_collapse(pair, 0.2)) == near
+    assert not at_collapse(PairLoss(torch.tensor(float("nan")), 10, torch.tensor(0)), 0.2)
 
 
 def test_permuting_the_batch_changes_nothing():

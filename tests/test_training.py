@@ -125,7 +125,7 @@ def test_warm_up_leaves_the_relation_part_alone(folder):
     before = {n: p.clone() for n, p in model.relation.named_parameters()}
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
     values = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=False)
-    assert set(values) == {"initial", "total", *training.OBSERVED}
+    assert set(values) == {"initial", "total", *training.OBSERVED, "at_collapse_initial"}
     assert float(values["collapse"]) == pytest.approx(2 * 20 * 0.2)  # 20 pictures, one caption each
     assert all(torch.equal(before[n], p) for n, p in model.relation.named_parameters())
 
@@ -207,6 +207,84 @@ def test_trap_09_not_finite_stops_with_names_and_changes_no_weight(folder):
     with pytest.raises(FloatingPointError, match=r"image embeddings.*captions \[0, 5, 10"):
         training.train_step(model, batch, objective, optimizer, 2.0, relation=False)
     assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
+
+
+def test_not_finite_in_a_run_names_captions_and_saves_the_state(folder, tmp_path, monkeypatch):
+    """Loss in step 3 of epoch 2; the figures of epoch 1 stay, and the run could be resumed from there."""
+    config, real, calls = tiny.config(folder), training.train_step, []
+
+    def step(model, batch, *args, **kwargs):
+        calls.append(batch)
+        if len(calls) == 14:  # ten steps an epoch
+            batch.regions[3] = float("inf")
+        return real(model, batch, *args, **kwargs)
+
+    monkeypatch.setattr(training, "train_step", step)
+    with pytest.raises(FloatingPointError) as stop:
+        training.train(config, tmp_path / "run")
+    captions = data.open_split(folder, "train").captions
+    batch = [captions[i] for i in calls[-1].caption_ids]
+    sentence = str(stop.value)
+    # the row itself has no negative any more, so that L(v, u) may well be finite; the embeddings are not
+    assert sentence.startswith("epoch 2 step 3: not finite: ") and "image embeddings" in sentence
+    assert str(batch) in sentence and "debug.safetensors" in sentence
+    tensors, info = checkpoints.read_tensors(tmp_path / "run" / checkpoints.DEBUG)
+    assert info["captions"] == batch and (info["epoch"], info["step"]) == (2, 3)
+    assert tensors["batch.regions"][3].isinf().all()
+    assert any(name.startswith("optimizer.") for name in tensors)
+    # the weights are those before the step: from them the loss of a sound batch is finite
+    model, *_ = parts(config, folder)
+    checkpoints.load_weights(model, {n[6:]: t for n, t in tensors.items() if n.startswith("model.")}, "debug")
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 1
+
+
+def test_gradient_that_is_not_finite_names_the_weights(folder):
+    config = tiny.config(folder)
+    model, train_set, _ = parts(config, folder)
+    optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
+    name, weight = next((n, p) for n, p in model.named_parameters() if n.startswith("relation.interaction"))
+    weight.register_hook(lambda gradient: gradient * float("nan"))
+    before = {n: p.clone() for n, p in model.named_parameters()}
+    with pytest.raises(
+        FloatingPointError, match=rf"gradient not finite: of {name}, with the terms initial \d.*captions"
+    ):
+        training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=True)
+    assert all(torch.equal(before[n], p) for n, p in model.named_parameters())
+
+
+def test_collapse_is_named_on_the_console_once_and_in_the_history(folder, tmp_path, capsys, monkeypatch):
+    """Pictures that the model cannot tell apart: every embedding alike, every step at 2 x positives x margin."""
+    real = training.train_step
+
+    def collapsed(model, batch, *args, **kwargs):
+        for parameter in model.parameters():
+            parameter.data.zero_()  # all embeddings become the zero vector
+        return real(model, batch, *args, **kwargs)
+
+    monkeypatch.setattr(training, "train_step", collapsed)
+    config = tiny.config(folder, graph__interaction="none", training__epochs=6, training__batch_size=10)
+    training.train(config, tmp_path / "run")
+    lines = capsys.readouterr().out.splitlines()
+    (named,) = [line for line in lines if "mode collapse" in line]
+    assert named.startswith("epoch 5 step 19: ") and "initial" in named  # the 100th step, twenty an epoch
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [line["collapsed"] for line in history] == [[]] * 4 + [["initial"]] * 2
+    assert sum("(collapsed: initial)" in line for line in lines) == 2
+
+
+def test_other_training_data_are_refused_on_resume(folder, tmp_path):
+    """Same sizes, one caption changed: the run would go on, and be another one."""
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "tiny_precomp")
+    config = tiny.config(tmp_path / "tiny_precomp")
+    training.train(config, tmp_path / "run")
+    path = tmp_path / "tiny_precomp" / "train_caps.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[1:], lines[0]]) + "\n")
+    with pytest.raises(UserError, match="got other training data"):
+        training.train(config, tmp_path / "run", resume=True)
 
 
 def test_trap_12_device():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hrem_lib.checkpoints import write_bytes
 from hrem_lib.config import Config
 from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, STYLE, TEXT
 
@@ -89,4 +91,6 @@ def training_curves(history: list[dict], config: Config) -> Figure:
 
 def save_training_curves(history: list[dict], path: Path, config: Config) -> None:
     """`training_curves` as a PNG file."""
-    training_curves(history, config).savefig(path)
+    buffer = io.BytesIO()
+    training_curves(history, config).savefig(buffer, format="png")
+    write_bytes(path, buffer.getvalue())
