@@ -23,9 +23,14 @@ def brief(error: Exception) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise UserError(f"{name}: got {value!r}, wanted one of {', '.join(allowed)}")
+        raise UserError(f"{name}: got {_shown(value)}, wanted one of {', '.join(allowed)}")
 
 
 def _between(name: str, value: float, low: float, high: float, open_low: bool = False) -> None:
@@ -265,12 +270,12 @@ def _nearest(name: str) -> str:
 
 def _cast(name: str, kind: type, value: object) -> object:
     """`value` as the type `kind`; text from the command line is understood, nothing is guessed."""
-    wrong = UserError(f"{name}: got {value!r}, wanted {getattr(kind, '__name__', kind)}")
+    wrong = UserError(f"{name}: got {_shown(value)}, wanted {getattr(kind, '__name__', kind)}")
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         parts = [p for p in value.replace(" ", "").split(",") if p] if isinstance(value, str) else value
         if not isinstance(parts, list | tuple):
-            raise UserError(f"{name}: got {value!r}, wanted a list of {item.__name__} values separated by commas")
+            raise UserError(f"{name}: got {_shown(value)}, wanted a list of {item.__name__} values separated by commas")
         return tuple(_cast(name, item, part) for part in parts)
     if kind is bool:
         lookup = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
@@ -314,14 +319,14 @@ def from_dict(tree: dict, source: str = "config") -> Config:
             parts["preset"] = _cast("preset", str, values)
             continue
         if section not in _SECTION_TYPES:
-            raise UserError(f"{source}: unknown section {section!r}, wanted one of {', '.join(_SECTIONS)}")
+            raise UserError(f"{source}: unknown section {_shown(section)}, wanted one of {', '.join(_SECTIONS)}")
         if not isinstance(values, dict):
             raise UserError(f"{source}: section {section!r}: got {type(values).__name__}, wanted an object")
         kinds = typing.get_type_hints(_SECTION_TYPES[section])
         for key in values:
             if key not in kinds:
                 near = _nearest(f"{section}.{key}")
-                raise UserError(f"{source}: unknown name {section}.{key}, the nearest valid name is {near}")
+                raise UserError(f"{source}: unknown name {section}.{key[:100]}, the nearest valid name is {near}")
         cast = {key: _cast(f"{section}.{key}", kinds[key], value) for key, value in values.items()}
         parts[section] = _SECTION_TYPES[section](**cast)
     return Config(**parts)

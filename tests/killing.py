@@ -109,6 +109,7 @@ def job(settings: dict, out: str, resume: bool, fault: tuple[str, int] | None) -
     os.dup2(log, 1)
     os.dup2(log, 2)
     torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # else loader processes come from yet another server
     plots.training_curves = lambda history, config: Figure(figsize=(1, 1))  # half of the time of a run so small
     _arm(fault, out)
     try:
