@@ -87,7 +87,7 @@ def match(
 
 
 def _groups(fragments: Tensor, mask: Tensor, step: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Samples [B,n,D] in groups of `step` of like length, cut to the longest: numbers [b], unit fragments [n,b,D], bias.
+    """Samples [B,n,D] in groups of like length, cut to the longest: numbers [b], unit fragments [n,b,D], bias.
 
     Real fragments come first; the others are zero and have -inf in the bias [n,b]. On a GPU nothing is sorted or cut:
     lengths would have to be read by the host.
@@ -110,7 +110,7 @@ def _match_tile(similarity: Tensor, region_bias: Tensor, word_bias: Tensor, matc
     """Best word of each region [t,R,i], best region of each word [L,t,i]; -inf where there is padding.
 
     Args:
-        similarity: cosines [L,t,R,i] (overwritten): long rows of images, so that each maximum and sum is over whole rows
+        similarity: cosines [L,t,R,i], overwritten; images last, so that each pass goes over long rows
         region_bias, word_bias: 0 where real, else -inf [R,i], [L,t]
     """
     word_bias = word_bias[..., None, None]
@@ -126,7 +126,7 @@ def _match_tile(similarity: Tensor, region_bias: Tensor, word_bias: Tensor, matc
 
 
 def _mean_and_top(best: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """p and q of best matches [n,...], -inf where there is none: mean [...], the k largest [...,k], zeros at the end."""
+    """p and q of best matches [n,...] (-inf: none): mean [...] and the k largest [...,k], zeros at the end."""
     missing = best == -torch.inf
     mean = best.masked_fill(missing, 0).sum(0) / (~missing).sum(0)
     top = _largest(best, min(k, len(best)))
