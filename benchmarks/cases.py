@@ -298,8 +298,8 @@ def steps(machine: Machine, sizes: Sizes) -> Iterator[Case]:
 # ---- loading, encoding, metrics -------------------------------------------------------------------------------
 
 
-def sparse_split(folder: Path, sizes: Sizes) -> tuple[data.Split, Tokens]:
-    """A training split of COCO's size: only `slice_rows` rows, evenly spread in ten runs, hold numbers."""
+def sparse_split(folder: Path, sizes: Sizes) -> Tokens:
+    """Writes a training split of COCO's size: only `slice_rows` rows, evenly spread in ten runs, hold numbers."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = (sizes.file_rows, sizes.regions, sizes.features)
     features = np.lib.format.open_memmap(folder / "train_ims.npy", mode="w+", dtype=np.float32, shape=shape)
@@ -310,10 +310,14 @@ def sparse_split(folder: Path, sizes: Sizes) -> tuple[data.Split, Tokens]:
     del features
     captions = 5 * sizes.file_rows
     (folder / "train_caps.txt").write_text("a man rides a brown horse along the beach\n" * captions)
-    lengths = caption_lengths(captions)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return tokens_of(captions)
+
+
+def tokens_of(captions: int) -> Tokens:
+    """Captions of the usual lengths, all of one piece."""
+    offsets = np.concatenate([[0], np.cumsum(caption_lengths(captions))])
     ids = np.full(offsets[-1], 7, np.int32)
-    return data.open_split(folder, "train"), Tokens(ids, np.zeros_like(ids), offsets)
+    return Tokens(ids, np.zeros_like(ids), offsets)
 
 
 def slice_of(sizes: Sizes) -> np.ndarray:
@@ -324,7 +328,7 @@ def slice_of(sizes: Sizes) -> np.ndarray:
 
 def loading(machine: Machine, sizes: Sizes, folder: Path) -> Iterator[Case | dict]:
     """Time to the first batch of a COCO-sized file, its memory, and rows/s of a warm slice against memory."""
-    split, tokens = sparse_split(folder, sizes)
+    tokens = sparse_split(folder, sizes)
     rows, rng = slice_of(sizes), np.random.default_rng(0)
     plan = data.BatchPlan(1, 0, 5 * rng.choice(rows, min(128, len(rows)), replace=False))
     linux = Path("/proc/self/status").exists()
@@ -350,9 +354,7 @@ def loading(machine: Machine, sizes: Sizes, folder: Path) -> Iterator[Case | dic
             pairs[plan]
 
     yield Case("loader", f"warm slice of {held.features.nbytes / 2**30:.1f} GiB", lambda: read(mapped), "128 a batch",
-               bytes=2.0 * held.features.nbytes, beside=lambda: read(in_memory), items=len(rows), unit="rows",
-               repeats=sizes.repeats)  # fmt: skip
-    del split
+               beside=lambda: read(in_memory), items=len(rows), unit="rows", repeats=sizes.repeats)  # fmt: skip
 
 
 def encoding(machine: Machine, sizes: Sizes, folder: Path) -> Iterator[Case]:
@@ -360,10 +362,8 @@ def encoding(machine: Machine, sizes: Sizes, folder: Path) -> Iterator[Case]:
     split = data.open_split(folder, "train")
     count = min(sizes.encoded, len(slice_of(sizes)))
     split = dataclasses.replace(split, row_of_image=slice_of(sizes)[:count])
-    lengths = caption_lengths(sizes.encoded)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    tokens = Tokens(np.full(offsets[-1], 7, np.int32), np.zeros(offsets[-1], np.int32), offsets)
-    w_mask, regions, d = mask_of(lengths), torch.ones(count, sizes.regions), sizes.dim
+    tokens, regions, d = tokens_of(sizes.encoded), torch.ones(count, sizes.regions), sizes.dim
+    w_mask = mask_of(tokens.lengths)
     for at, encoder in enumerate(sizes.encoders):
         model, _ = build(machine, sizes, encoder)
         for precision in machine.precisions:

@@ -111,9 +111,8 @@ def roofline(found: dict) -> plt.Figure:
             label = f"{group}{', bfloat16' if face == 'white' else ''}"
             if not some:
                 continue
-            intensity, reached = zip(
-                *((r["flops"] / r["bytes"], r["flops"] / r["seconds"] / 1e9) for r in some), strict=True
-            )
+            points = [(r["flops"] / r["bytes"], r["flops"] / r["seconds"] / 1e9) for r in some]
+            intensity, reached = zip(*points, strict=True)
             look = {"marker": MARKERS[group], "facecolor": face, "edgecolor": COLORS[group], "s": 36, "zorder": 3}
             ax.scatter(intensity, reached, label=label, **look)
     ax.set(xscale="log", yscale="log", xlabel="FLOP for each byte that must be moved", ylabel="GFLOP/s",
