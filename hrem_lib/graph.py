@@ -58,8 +58,8 @@ def match(
 
     `scan` (released code): the cosine goes through LeakyReLU(0.1); before the maximum over words it is L2-normalized
     over the regions, before the maximum over regions over the words. `cosine`: the plain cosine of the paper's (6).
-    Done in tiles of images x texts, so that the similarities of all fragments are never held at once; samples of like
-    length share a tile, so that little of it is padding.
+    A bfloat16 product (autocast) is taken further in float32. Done in tiles of images x texts, so that the similarities
+    of all fragments are never held at once; samples of like length share a tile, so that little of it is padding.
 
     Args:
         regions: R before self-attention [B_img,R,D]
@@ -102,8 +102,9 @@ def _groups(fragments: Tensor, mask: Tensor, step: int) -> Iterator[tuple[Tensor
         place = real_first[samples, : longest[start + len(samples) - 1]].T  # [n,b]
         real = mask[samples, place]
         unit = F.normalize(fragments[samples, place], dim=-1)
+        bias = torch.where(real, 0.0, -torch.inf).to(torch.promote_types(unit.dtype, torch.float32))
         # zeros: padding then adds nothing to a norm, whatever stood there
-        yield samples, unit.masked_fill_(~real[..., None], 0), torch.where(real, 0.0, -torch.inf).to(unit.dtype)
+        yield samples, unit.masked_fill_(~real[..., None], 0), bias
 
 
 def _match_tile(similarity: Tensor, region_bias: Tensor, word_bias: Tensor, matching: str) -> tuple[Tensor, Tensor]:

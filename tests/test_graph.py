@@ -129,6 +129,20 @@ def test_trap_13_one_product_a_tile(monkeypatch):
         assert count.products == products
 
 
+@MATCHINGS
+@pytest.mark.parametrize("autocast", [False, True])
+def test_bfloat16_products_go_on_in_float32(matching, autocast):
+    inputs = pairs([5, 2, 4], [3, 6, 2], dtype=torch.float32)
+    wanted = match(*inputs, 4, matching)
+    low = inputs if autocast else (*(x.bfloat16() for x in inputs[:2]), *inputs[2:])
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        got = match(*low, 4, matching)
+    for ours, exact in zip(got, wanted, strict=True):
+        assert ours.dtype == torch.float32
+        close(ours, exact, 0.02)
+        assert not torch.equal(ours, exact)
+
+
 def test_length_groups_leave_out_padding(monkeypatch):
     """One long caption does not make the others long: the products hold real fragments and no others."""
     products = []
