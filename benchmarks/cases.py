@@ -331,15 +331,13 @@ def loading(machine: Machine, sizes: Sizes, folder: Path) -> Iterator[Case | dic
     tokens = sparse_split(folder, sizes)
     rows, rng = slice_of(sizes), np.random.default_rng(0)
     plan = data.BatchPlan(1, 0, 5 * rng.choice(rows, min(128, len(rows)), replace=False))
-    linux = Path("/proc/self/status").exists()
-    anonymous = resident("RssAnon") if linux else 0
     began = machine.clock()
     opened = data.open_split(folder, "train")
     data.PairDataset(opened, tokens, None, 0.2, 0.2, 0)[plan]
     yield {
         "group": "loader", "name": f"open {opened.features.nbytes / 2**30:.0f} GiB, first batch", "size": "128 pairs",
         "precision": "float32", "seconds": machine.clock() - began,
-        "anonymous_bytes": resident("RssAnon") - anonymous if linux else None,
+        "anonymous_bytes": resident("RssAnon") if Path("/proc/self/status").exists() else None,  # the whole process
     }  # fmt: skip
     plans = [data.BatchPlan(1, 0, 5 * part) for part in np.array_split(rng.permutation(rows), max(1, len(rows) // 128))]
     mapped = data.PairDataset(opened, tokens, None, 0.2, 0.2, 0)

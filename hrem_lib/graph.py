@@ -115,12 +115,12 @@ def _match_tile(similarity: Tensor, region_bias: Tensor, word_bias: Tensor, matc
         region_bias, word_bias: 0 where real, else -inf [R,i], [L,t]
     """
     word_bias = word_bias[..., None, None]
-    per_region = per_word = buffer = torch.ones_like(similarity[:1, :1, :1, :1])
+    per_region = per_word = similarity.new_ones(())
     if matching == "scan":
         F.leaky_relu_(similarity, 0.1)
-        buffer = similarity.square()
-        per_region = buffer.sum(0).sqrt_().clamp_(min=1e-12).reciprocal_()  # over the words [t,R,i]
-        per_word = buffer.sum(2, keepdim=True).sqrt_().clamp_(min=1e-12).reciprocal_()  # over the regions [L,t,1,i]
+        square = similarity.square()
+        per_region = square.sum(0).sqrt_().clamp_(min=1e-12).reciprocal_()  # over the words [t,R,i]
+        per_word = square.sum(2, keepdim=True).sqrt_().clamp_(min=1e-12).reciprocal_()  # over the regions [L,t,1,i]
     best_word = torch.addcmul(word_bias, similarity, per_word).amax(0)
     best_region = torch.addcmul(region_bias, similarity, per_region).amax(2)
     return best_word + region_bias, best_region + word_bias[..., 0]
