@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test unit notebooks lab clean
+.PHONY: run test unit notebooks lab bench clean
 
 run: .venv/installed
 	$(BIN)/hrem train sample $(ARGS)
@@ -18,6 +18,10 @@ notebooks: .venv/installed
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks/00_task_and_metric.ipynb
+
+# under 5 minutes; ARGS="--form full" for all sizes
+bench: .venv/installed
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

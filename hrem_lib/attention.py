@@ -12,6 +12,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class Packing:
+    """Real fragments of a padded batch one after the other: [B,n,D] <-> [T,D], T = number of real fragments.
+
+    What a layer does to each fragment by itself is then done to real ones only; a third of a batch is padding. On a GPU
+    nothing is packed: to count the real fragments the host would have to wait for the device.
+
+    Args:
+        mask: True where real [B,n]; None or all True: nothing to leave out
+    """
+
+    def __init__(self, mask: Tensor | None):
+        self.mask, self.rows = mask, None
+        if mask is not None and mask.device.type == "cpu":
+            self.rows = mask.flatten().nonzero().squeeze(1)
+            if len(self.rows) == mask.numel():
+                self.mask = self.rows = None
+
+    def pack(self, x: Tensor) -> Tensor:
+        """[B,n,D] -> [T,D]"""
+        return x if self.rows is None else x.flatten(0, 1).index_select(0, self.rows)
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """[T,D] -> [B,n,D], zeros where there is padding"""
+        if self.rows is None:
+            return x
+        return x.new_zeros(self.mask.numel(), x.size(-1)).index_copy_(0, self.rows, x).unflatten(0, self.mask.shape)
+
+
 class MultiheadAttention(nn.Module):
     """`softmax(Q K^T / sqrt(d_k) + bias) V`, H heads: (12) with `bias` = lambda S where A = 1, -inf elsewhere.
 
@@ -41,6 +69,7 @@ class MultiheadAttention(nn.Module):
         key_mask: Tensor | None = None,
         bias: Tensor | None = None,
         return_weights: bool = False,
+        packing: Packing | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Attend from `query` to `key` (which also gives the values).
 
@@ -50,12 +79,14 @@ class MultiheadAttention(nn.Module):
             key_mask: True where real [B,m]
             bias: added to the scores, the same for all heads [n,m] or [B,n,m]; -inf excludes
             return_weights: hand out the weights that were used (slower path, same numbers)
+            packing: query, key and output are packed, [T,D] in place of [B,n,D]; its mask is `key_mask`
         Returns:
             output [B,n,D]; weights [B,H,n,m] (after dropout) or None
         """
-        dim = query.size(-1)
+        dim, packing = query.size(-1), packing or Packing(None)
         if query is key:
-            q, k, v = F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+            qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias)
+            q, k, v = packing.unpack(qkv).chunk(3, dim=-1)
         else:
             q = F.linear(query, self.in_proj_weight[:dim], self.in_proj_bias[:dim])
             k, v = F.linear(key, self.in_proj_weight[dim:], self.in_proj_bias[dim:]).chunk(2, dim=-1)
@@ -71,7 +102,7 @@ class MultiheadAttention(nn.Module):
             weights = None
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=additive, dropout_p=dropout)
         mixed = mixed.transpose(1, 2).flatten(-2)  # [B,H,n,D/H] -> [B,n,D]
-        return self.out_proj(mixed), weights
+        return self.out_proj(packing.pack(mixed)), weights
 
 
 def _additive(key_mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -119,11 +150,14 @@ class EncoderLayer(nn.Module):
             bias: additive, see `MultiheadAttention`
             return_weights: hand out the attention weights
         Returns:
-            output [B,n,D]; weights [B,H,n,n] or None
+            output [B,n,D], of no meaning where there is padding; weights [B,H,n,n] or None
         """
-        attended, weights = self.self_attn(x, x, mask, bias, return_weights)
+        packing = Packing(mask)
+        x = packing.pack(x)
+        attended, weights = self.self_attn(x, x, packing.mask, bias, return_weights, packing)
         x = self.norm1(x + self.dropout(attended))
-        return self.norm2(x + self.dropout(self.feed_forward(x))), weights
+        x = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return packing.unpack(x), weights
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Two linear layers with ReLU between, [..., D] -> [..., D]."""

@@ -7,6 +7,7 @@ Images come first. Row = the node that attends, column = the node attended to. B
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,8 @@ from torch.nn import functional as F
 
 from hrem_lib.encoders import Encoded
 
-_BUFFER = 2**19  # similarities held at a time by `match`: 2 MiB in float32, so that they stay in the cache
+# images x texts that `match` takes at a time: 64 x 16 pairs of 36 x 14 fragments are 2 MiB, which stay in the cache
+_TILE, _TILE_GPU = (64, 16), (256, 256)
 
 
 class Matches(NamedTuple):
@@ -56,7 +58,8 @@ def match(
 
     `scan` (released code): the cosine goes through LeakyReLU(0.1); before the maximum over words it is L2-normalized
     over the regions, before the maximum over regions over the words. `cosine`: the plain cosine of the paper's (6).
-    Images are taken in chunks, so that memory does not grow with B_img.
+    A bfloat16 product (autocast) is taken further in float32. Done in tiles of images x texts, so that the similarities
+    of all fragments are never held at once; samples of like length share a tile, so that little of it is padding.
 
     Args:
         regions: R before self-attention [B_img,R,D]
@@ -67,54 +70,81 @@ def match(
     Returns:
         `Matches`, [B_img,B_txt] for i2t and [B_txt,B_img] for t2i
     """
-    # zeros where masked: padding then adds nothing to a norm, whatever stood there
-    regions = torch.where(region_mask[..., None], F.normalize(regions, dim=-1), 0).transpose(0, 1)  # [R,B,D]
-    words = torch.where(word_mask[..., None], F.normalize(words, dim=-1), 0).transpose(0, 1)  # [L,B,D]
-    region_mask, word_mask = region_mask.T, word_mask.T  # [R,B], [L,B]
-    # fragments first, samples last: every maximum and sum then runs over whole contiguous rows
-    step = max(1, _BUFFER // (len(regions) * word_mask.numel()))
-    parts = [
-        _match_chunk(r, m, words, word_mask, top_k, matching)
-        for r, m in zip(regions.split(step, 1), region_mask.split(step, 1), strict=True)
-    ]
-    match_i2t, match_t2i, top_i2t, top_t2i = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Matches(match_i2t, match_t2i.T, top_i2t, top_t2i.transpose(0, 1))
+    image_step, text_step = _TILE if regions.device.type == "cpu" else _TILE_GPU
+    dtype = torch.promote_types(regions.dtype, torch.float32)
+    best_word = torch.full((regions.size(1), len(words), len(regions)), -torch.inf, dtype=dtype, device=regions.device)
+    best_region = torch.full((words.size(1), len(words), len(regions)), -torch.inf, dtype=dtype, device=regions.device)
+    texts = list(_groups(words, word_mask, text_step))
+    for image, region, region_bias in _groups(regions, region_mask, image_step):
+        for text, word, word_bias in texts:
+            similarity = word.flatten(0, 1) @ region.flatten(0, 1).T  # [Lt,Ri]; t texts, i images
+            similarity = similarity.to(dtype).view(*word_bias.shape, *region_bias.shape)  # [L,t,R,i]
+            of_region, of_word = _match_tile(similarity, region_bias, word_bias, matching)
+            best_word[: len(region), text[:, None], image] = of_region.movedim(1, 0)
+            best_region[: len(word), text[:, None], image] = of_word
+    (match_i2t, top_i2t), (match_t2i, top_t2i) = _mean_and_top(best_word, top_k), _mean_and_top(best_region, top_k)
+    return Matches(match_i2t.T, match_t2i, top_i2t.transpose(0, 1), top_t2i)
 
 
-def _match_chunk(
-    regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor, top_k: int, matching: str
-) -> tuple[Tensor, ...]:
-    """`match` for c images, fragments first: regions [R,c,D], words [L,B,D], masks alike -> [c,B] and [c,B,K]."""
-    similarity = regions.flatten(0, 1) @ words.flatten(0, 1).T  # [Rc,LB]
-    similarity = similarity.view(*region_mask.shape, *word_mask.shape)  # [R,c,L,B]
-    for_words = for_regions = similarity
+def _groups(fragments: Tensor, mask: Tensor, step: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Samples [B,n,D] in groups of like length, cut to the longest: numbers [b], unit fragments [n,b,D], bias.
+
+    Real fragments come first; the others are zero and have -inf in the bias [n,b]. On a GPU nothing is sorted or cut:
+    lengths would have to be read by the host.
+    """
+    order, longest = torch.arange(len(mask), device=mask.device), [mask.size(1)] * len(mask)
+    if mask.device.type == "cpu":
+        lengths, order = mask.sum(1).sort()
+        longest = lengths.tolist()
+    real_first = mask.int().argsort(dim=1, descending=True, stable=True)  # [B,n]
+    for start in range(0, len(mask), step):
+        samples = order[start : start + step]
+        place = real_first[samples, : longest[start + len(samples) - 1]].T  # [n,b]
+        real = mask[samples, place]
+        unit = F.normalize(fragments[samples, place], dim=-1)
+        bias = torch.where(real, 0.0, -torch.inf).to(torch.promote_types(unit.dtype, torch.float32))
+        # zeros: padding then adds nothing to a norm, whatever stood there
+        yield samples, unit.masked_fill_(~real[..., None], 0), bias
+
+
+def _match_tile(similarity: Tensor, region_bias: Tensor, word_bias: Tensor, matching: str) -> tuple[Tensor, Tensor]:
+    """Best word of each region [t,R,i], best region of each word [L,t,i]; -inf where there is padding.
+
+    Args:
+        similarity: cosines [L,t,R,i], overwritten; images last, so that each pass goes over long rows
+        region_bias, word_bias: 0 where real, else -inf [R,i], [L,t]
+    """
+    word_bias = word_bias[..., None, None]
+    per_region = per_word = similarity.new_ones(())
     if matching == "scan":
-        similarity = F.leaky_relu_(similarity, 0.1)
+        F.leaky_relu_(similarity, 0.1)
         square = similarity.square()
-        for_words = similarity / square.sum(0).sqrt().clamp(min=1e-12)
-        for_regions = similarity / square.sum(2, keepdim=True).sqrt().clamp(min=1e-12)
-    best_word = for_words.masked_fill(~word_mask, -torch.inf).amax(2)  # q_max I->T [R,c,B]
-    best_region = for_regions.masked_fill(~region_mask[..., None, None], -torch.inf).amax(0)  # [c,L,B]
-    best_word = best_word.movedim(0, 2)  # [c,B,R]
-    best_region = best_region.transpose(1, 2)  # [c,B,L]
-    rows = region_mask.T[:, None].expand_as(best_word)
-    columns = word_mask.T[None].expand_as(best_region)
-    return (
-        _mean(best_word, rows),
-        _mean(best_region, columns),
-        _top(best_word, rows, top_k),
-        _top(best_region, columns, top_k),
-    )
+        per_region = square.sum(0).sqrt_().clamp_(min=1e-12).reciprocal_()  # over the words [t,R,i]
+        per_word = square.sum(2, keepdim=True).sqrt_().clamp_(min=1e-12).reciprocal_()  # over the regions [L,t,1,i]
+    best_word = torch.addcmul(word_bias, similarity, per_word).amax(0)
+    best_region = torch.addcmul(region_bias, similarity, per_region).amax(2)
+    return best_word + region_bias, best_region + word_bias[..., 0]
 
 
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    return torch.where(mask, values, 0).sum(-1) / mask.sum(-1)
+def _mean_and_top(best: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """p and q of best matches [n,...] (-inf: none): mean [...] and the k largest [...,k], zeros at the end."""
+    missing = best == -torch.inf
+    mean = best.masked_fill(missing, 0).sum(0) / (~missing).sum(0)
+    top = _largest(best, min(k, len(best)))
+    return mean, F.pad(top.masked_fill(top == -torch.inf, 0), (0, k - top.size(-1)))
 
 
-def _top(values: Tensor, mask: Tensor, k: int) -> Tensor:
-    """The k largest valid values of the last dimension, descending; missing entries are zeros at the end."""
-    top = values.masked_fill(~mask, -torch.inf).topk(min(k, values.size(-1)), dim=-1).values
-    return F.pad(top.masked_fill(top == -torch.inf, 0), (0, k - top.size(-1)))
+def _largest(values: Tensor, k: int) -> Tensor:
+    """The k largest along the first dimension, descending, [n,...] -> [...,k]."""
+    if values.device.type != "cpu":
+        return values.topk(k, dim=0).values.movedim(0, -1)
+    top: list[Tensor] = []
+    for value in values:  # put into the sorted list, all pairs at once: 3 times faster than topk of many short columns
+        for place, held in enumerate(top):
+            top[place], value = torch.maximum(held, value), torch.minimum(held, value)
+        if len(top) < k:
+            top.append(value)
+    return torch.stack(top, -1)
 
 
 @torch.no_grad()

@@ -193,6 +193,21 @@ def test_bert_reads_every_piece():
     close(words(x, mask), words.linear(states), 1e-10)
 
 
+def test_bert_groups_leave_out_padding(monkeypatch):
+    """Captions of like length go together, cut to their longest; values, order and gradient are those of one group."""
+    words = build("bert").words
+    x, mask = sample("bert", [9, 2, 8, 3, 1])
+    whole = words(x, mask)
+    shapes, encode = [], words._encode
+    monkeypatch.setattr(BertWords, "SMALLEST", 2)
+    monkeypatch.setattr(words, "_encode", lambda ids, mask: shapes.append(tuple(ids.shape)) or encode(ids, mask))
+    got = words(x, mask)
+    assert shapes == [(2, 2), (2, 8), (1, 9)]
+    close(got[mask], whole[mask], 1e-10)
+    gradients = [torch.autograd.grad(y[mask].square().sum(), words.linear.weight)[0] for y in (got, whole)]
+    close(*gradients, 1e-8)
+
+
 def test_bert_of_a_folder(tmp_path):
     """Weights are read whole or refused; the checks name both numbers."""
     model = make_bert("", VOCABULARY, BERT)

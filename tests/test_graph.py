@@ -96,13 +96,13 @@ def test_trap_20_top_matches_descend():
 
 
 @MATCHINGS
-def test_chunks_change_nothing(matching, monkeypatch):
+@pytest.mark.parametrize("tile", [(1, 1), (2, 2), (5, 1), (9, 9)])
+def test_tiles_change_nothing(matching, tile, monkeypatch):
     inputs = pairs([5, 2, 4, 1, 3], [3, 6, 2])
     wanted = match(*inputs, 4, matching)
-    for images in (1, 2):
-        monkeypatch.setattr(graph_module, "_BUFFER", images * 5 * 3 * 6)
-        for got, whole in zip(match(*inputs, 4, matching), wanted, strict=True):
-            close(got, whole, 1e-14)
+    monkeypatch.setattr(graph_module, "_TILE", tile)
+    for got, whole in zip(match(*inputs, 4, matching), wanted, strict=True):
+        close(got, whole, 1e-14)
 
 
 class CountProducts(torch.overrides.TorchFunctionMode):
@@ -119,14 +119,39 @@ class CountProducts(torch.overrides.TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_trap_13_one_product_a_chunk(monkeypatch):
-    """No loop over samples: 128 pairs take as many products as there are chunks."""
+def test_trap_13_one_product_a_tile(monkeypatch):
+    """No loop over samples: 128 pairs take as many products as there are tiles, and no more memory than a tile."""
     inputs = pairs([3] * 128, [4] * 128, dim=4, dtype=torch.float32)
-    for chunks in (1, 4):
-        monkeypatch.setattr(graph_module, "_BUFFER", 128 // chunks * 3 * 128 * 4)
+    for tile, products in (((128, 128), 1), ((64, 32), 8)):
+        monkeypatch.setattr(graph_module, "_TILE", tile)
         with CountProducts() as count:
             match(*inputs, 3)
-        assert count.products == chunks
+        assert count.products == products
+
+
+@MATCHINGS
+@pytest.mark.parametrize("autocast", [False, True])
+def test_bfloat16_products_go_on_in_float32(matching, autocast):
+    inputs = pairs([5, 2, 4], [3, 6, 2], dtype=torch.float32)
+    wanted = match(*inputs, 4, matching)
+    low = inputs if autocast else (*(x.bfloat16() for x in inputs[:2]), *inputs[2:])
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        got = match(*low, 4, matching)
+    for ours, exact in zip(got, wanted, strict=True):
+        assert ours.dtype == torch.float32
+        close(ours, exact, 0.02)
+        assert not torch.equal(ours, exact)
+
+
+def test_length_groups_leave_out_padding(monkeypatch):
+    """One long caption does not make the others long: the products hold real fragments and no others."""
+    products = []
+    monkeypatch.setattr(graph_module, "_TILE", (2, 2))
+    tile = graph_module._match_tile
+    monkeypatch.setattr(graph_module, "_match_tile", lambda s, r, w, m: products.append(s.numel()) or tile(s, r, w, m))
+    inputs = pairs([3, 5, 3, 5], [9, 2, 2, 9])
+    match(*inputs, 3)
+    assert sum(products) == (3 + 5 + 3 + 5) * (9 + 2 + 2 + 9)
 
 
 # --- connection -----------------------------------------------------------------------------------------------------

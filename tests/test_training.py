@@ -115,8 +115,11 @@ def test_every_weight_learns(folder, interaction):
     model, train_set, _ = parts(config, folder)
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
     training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=True)
-    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert silent == []
+    silent = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+    # a constant added to all scores of a softmax changes nothing: where each block has its own softmax, the last biases
+    # of (9) get nothing but rounding noise, if that
+    free = {f"relation.graph.mlp_{name}.2.bias" for name in ("i2t", "t2i")} if interaction == "standalone" else set()
+    assert silent <= free
 
 
 def test_warm_up_leaves_the_relation_part_alone(folder):
