@@ -67,6 +67,8 @@ def _evaluate(args: argparse.Namespace, extra: list[str]) -> None:
     folder = args.data or first.data.folder
     folder = data.find_folder(folder, (split_name,)) if folder else data.sample_dir()
     split = data.open_split(folder, split_name, first.data.captions_per_image)
+    for run, name in zip(runs, args.run, strict=True):
+        checkpoints.check_width(run, split, str(name))
     folds = args.folds or (first.data.folds if split_name == first.data.test_split else 1)
     result = evaluation.evaluate(
         [(run.model, run.text.encode(split.captions)) for run in runs], split, folds, intervals=True, device=device
@@ -76,6 +78,23 @@ def _evaluate(args: argparse.Namespace, extra: list[str]) -> None:
     if args.json:
         checkpoints.write_json(args.json, {"runs": [str(r) for r in args.run], "split": split_name, **result})
         print(f"written to {args.json}")
+
+
+def _import(args: argparse.Namespace, extra: list[str]) -> None:
+    from collections import Counter
+
+    from hrem_lib import released
+
+    _settings(extra)
+    out = args.out or Path("runs") / f"released-{args.file.stem}"
+    config, report = released.import_run(args.file, out, args.text)
+    print(f"{len(report.mapped)} weights taken over, {len(report.ignored)} left out, none missing, none unknown")
+    for why, count in Counter(report.ignored.values()).items():
+        print(f"  left out: {count} of {why}")
+    print("  new: the relation part, which the released files do not hold and retrieval does not need")
+    m = config.model
+    print(f"D {m.embed_dim}, {m.heads} heads, K {config.graph.top_matches}; written to {out}")
+    print(f"next: hrem evaluate {out} --data FOLDER")
 
 
 def _results(args: argparse.Namespace, extra: list[str]) -> None:
@@ -135,6 +154,12 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--device", default="auto")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     evaluate.set_defaults(run_command=_evaluate)
+
+    released = commands.add_parser("import", help="read a checkpoint of the authors' released code")
+    released.add_argument("file", type=Path, help="a released .pth file; nothing in it is run")
+    released.add_argument("--text", type=Path, metavar="FOLDER", help="BERT's vocab.txt and bert_config.json (default: beside the file, else bert-base-uncased)")  # fmt: skip # noqa: E501
+    released.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/released-NAME)")
+    released.set_defaults(run_command=_import)
 
     results = commands.add_parser("results", help="add finished runs to results/ and make the README's tables from it")
     results.add_argument("run", type=Path, nargs="*", help="run folder")
