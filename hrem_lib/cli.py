@@ -97,6 +97,34 @@ def _import(args: argparse.Namespace, extra: list[str]) -> None:
     print(f"next: hrem evaluate {out} --data FOLDER")
 
 
+def _extract(args: argparse.Namespace, extra: list[str]) -> None:
+    from hrem_lib import captions, data, extract, training, vision
+
+    _settings(extra)
+    items = captions.read_captions(args.captions)
+    if args.keep:
+        names = set(data.read_lines(args.keep))
+        items = [item for item in items if item.name in names]
+        if not items:
+            raise UserError(f"{args.keep}: got none of the pictures of {args.captions}, wanted some of their names")
+    splits = captions.assign_splits(items, args.split, args.dev, args.test, args.seed)
+    count = args.per_image or captions.per_image(items)
+    looker = vision.open_looker(args.model or vision.DETECTOR, args.regions, training.pick_device(args.device))
+    for name, part in splits.items():
+        done = extract.extract_split(
+            args.folder, part, args.out, name, looker, count, half=args.half, workers=args.workers
+        )
+        short = f", captions of {done['repeated']} repeated to {count}" if done["repeated"] else ""
+        print(f"{name}: {done['rows']} pictures, {count} captions each{short}")
+        bad = done["unreadable"]
+        for missing, reason in list(bad.items())[:10]:
+            print(f"  left out {missing}: {reason}")
+        if len(bad) > 10:
+            print(f"  ... and {len(bad) - 10} more, all in {args.out / name}_extract.json")
+    more = f" --data.captions_per_image {count}" if count != 5 else ""
+    print(f"written to {args.out}; next: hrem train f8k --data {args.out}{more}")
+
+
 def _results(args: argparse.Namespace, extra: list[str]) -> None:
     from hrem_lib import results
 
@@ -160,6 +188,23 @@ def parser() -> argparse.ArgumentParser:
     released.add_argument("--text", type=Path, metavar="FOLDER", help="BERT's vocab.txt and bert_config.json (default: beside the file, else bert-base-uncased)")  # fmt: skip # noqa: E501
     released.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/released-NAME)")
     released.set_defaults(run_command=_import)
+
+    extract = commands.add_parser("extract", help="features, boxes and captions of your own pictures")
+    extract.add_argument("folder", type=Path, help="folder of pictures")
+    extract.add_argument("--captions", type=Path, required=True, metavar="FILE", help="Flickr8k, Flickr30K, Karpathy, COCO or CSV")  # fmt: skip # noqa: E501
+    extract.add_argument("--out", type=Path, required=True, help="folder to write, e.g. data/mine_precomp")
+    extract.add_argument("--model", help="transformers detector or vision backbone, hub name or folder; or `sample`")
+    extract.add_argument("--regions", type=int, help="most regions of a picture (36); for a backbone a square number")
+    extract.add_argument("--split", metavar="NAME", help="put all pictures into this split")
+    extract.add_argument("--keep", type=Path, metavar="FILE", help="only the pictures named in this file, one a line")
+    extract.add_argument("--dev", type=int, help="pictures drawn for dev, where the captions file has no splits (a tenth)")  # fmt: skip # noqa: E501
+    extract.add_argument("--test", type=int, help="pictures drawn for test (a tenth)")
+    extract.add_argument("--seed", type=int, default=0, help="of that draw")
+    extract.add_argument("--per-image", type=int, metavar="N", help="captions a picture (5, or what most have)")
+    extract.add_argument("--half", action="store_true", help="float16 features, half the disk")
+    extract.add_argument("--workers", type=int, default=2, help="threads that read pictures")
+    extract.add_argument("--device", default="auto")
+    extract.set_defaults(run_command=_extract)
 
     results = commands.add_parser("results", help="add finished runs to results/ and make the README's tables from it")
     results.add_argument("run", type=Path, nargs="*", help="run folder")

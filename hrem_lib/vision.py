@@ -1,7 +1,7 @@
 """A picture -> regions: features and boxes, from any `transformers` detector or vision backbone (Sec 3.1).
 
-A detector's boxes are its surest ones; a region's feature is the mean of its backbone's last map inside the box, as in
-bottom-up attention. A backbone without boxes gives a grid of cells. "sample" is the sample world's own network (`regions`).
+A detector gives its surest boxes, and a region is the mean of its backbone's last map inside a box, as in bottom-up
+attention. A backbone without boxes gives a grid of cells. "sample" is the sample world's own network (`regions`).
 Hub names are downloaded by `transformers` on first use; a folder is read as it is.
 """
 
