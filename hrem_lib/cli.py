@@ -1,4 +1,4 @@
-"""The command line: `hrem train · evaluate · results · samples · doctor`. Thin: the library does the work."""
+"""The command line: `hrem train · evaluate · import · extract · index · search · results · samples · doctor`. Thin."""
 
 from __future__ import annotations
 
@@ -56,17 +56,24 @@ def _train(args: argparse.Namespace, extra: list[str]) -> None:
     print(f"written to {out}: config.json history.jsonl metrics.json model.safetensors curves.png")
 
 
+def _split_of(config: configs.Config, name: str | None, folder: Path | None):
+    """The split to read: the run's own test split and data, where nothing else is asked for."""
+    from hrem_lib import data
+
+    name, folder = name or config.data.test_split, folder or config.data.folder
+    folder = data.find_folder(folder, (name,)) if folder else data.sample_dir()
+    return data.open_split(folder, name, config.data.captions_per_image)
+
+
 def _evaluate(args: argparse.Namespace, extra: list[str]) -> None:
-    from hrem_lib import checkpoints, data, evaluation, training
+    from hrem_lib import checkpoints, evaluation, training
 
     _settings(extra)  # none are known: refuses stray words
     device = training.pick_device(args.device)
     runs = [checkpoints.load_run(folder, device) for folder in args.run]
     first = runs[0].config
-    split_name = args.split or first.data.test_split
-    folder = args.data or first.data.folder
-    folder = data.find_folder(folder, (split_name,)) if folder else data.sample_dir()
-    split = data.open_split(folder, split_name, first.data.captions_per_image)
+    split = _split_of(first, args.split, args.data)
+    split_name = split.name
     for run, name in zip(runs, args.run, strict=True):
         checkpoints.check_width(run, split, str(name))
     folds = args.folds or (first.data.folds if split_name == first.data.test_split else 1)
@@ -123,6 +130,58 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
             print(f"  ... and {len(bad) - 10} more, all in {args.out / name}_extract.json")
     more = f" --data.captions_per_image {count}" if count != 5 else ""
     print(f"written to {args.out}; next: hrem train f8k --data {args.out}{more}")
+
+
+def _index(args: argparse.Namespace, extra: list[str]) -> None:
+    from hrem_lib import checkpoints, retrieval, training
+
+    _settings(extra)
+    device = training.pick_device(args.device)
+    run = checkpoints.load_run(args.run, device)
+    split = _split_of(run.config, args.split, args.data)
+    out = args.out or args.run / "index"
+    info = retrieval.write_index(run, split, out, args.kind, device, str(args.run))
+    for side in retrieval.SIDES:
+        about = info[side]
+        how = "exact search"
+        if about["kind"] != "exact":
+            how = (
+                f"{about['kind']} index, {about['probed']} of {about['lists']} lists probed, recall@10 "
+                f"{about['recall_at_10']:.3f} of the exact answers ({about['measured_on']} queries)"
+            )
+        print(f"{split.name}: {about['items']} {side} of width {about['width']}, {how}")
+    print(f"written to {out}")
+    if args.export:
+        files = retrieval.export_parquet(out, args.export)
+        print(f"exported to {' '.join(map(str, files))}")
+
+
+def _search(args: argparse.Namespace, extra: list[str]) -> None:
+    from hrem_lib import checkpoints, retrieval, training
+
+    _settings(extra)
+    if (args.text is None) == (args.image is None):
+        raise UserError('search: wanted either a sentence in quotation marks ("a man riding a wave") or --image FILE')
+    device = training.pick_device(args.device)
+    folder = args.index or args.run / "index"
+    retrieval.read_info(folder)  # before the model, which takes longer
+    searcher = retrieval.Searcher(checkpoints.load_run(args.run, device), folder, device, args.model, args.pictures)
+    hits = searcher.images(args.text, args.k) if args.image is None else searcher.captions(args.image, args.k)
+    for place, hit in enumerate(hits, start=1):
+        print(f"{place:>3}  {hit.score:6.3f}  {hit.line}")
+    if args.image is not None:
+        return
+    if searcher.picture(hits[0]) is None:
+        print("no pictures to show: not found (--pictures FOLDER says where they are)")
+        return
+    out = args.save or args.run / "search.png"
+    figure = retrieval.contact_sheet(searcher, hits, args.text)
+    figure.savefig(out, dpi=100, bbox_inches="tight")
+    print(f"pictures in {out}")
+    if args.show:
+        from PIL import Image
+
+        Image.open(out).show(args.text)
 
 
 def _results(args: argparse.Namespace, extra: list[str]) -> None:
@@ -205,6 +264,31 @@ def parser() -> argparse.ArgumentParser:
     extract.add_argument("--workers", type=int, default=2, help="threads that read pictures")
     extract.add_argument("--device", default="auto")
     extract.set_defaults(run_command=_extract)
+
+    index = commands.add_parser("index", help="build the search index of a run")
+    index.add_argument("run", type=Path, help="run folder")
+    index.add_argument("--split", help="default: the run's test split")
+    index.add_argument("--data", type=Path, help="the NAME_precomp folder or its parent (default: the run's)")
+    index.add_argument("--out", type=Path, metavar="FOLDER", help="default: RUN/index")
+    index.add_argument("--kind", default="auto", help="exact, float16, compact (default: exact below 100,000 items, then float16)")  # fmt: skip # noqa: E501
+    index.add_argument("--export", type=Path, metavar="FOLDER", help="also write Parquet files for Qdrant or Milvus")
+    index.add_argument("--device", default="auto")
+    index.set_defaults(run_command=_index)
+
+    search = commands.add_parser("search", help="find pictures by words, or captions by a picture")
+    search.add_argument("run", type=Path, help="run folder with an index")
+    search.add_argument("text", nargs="?", help="a sentence in quotation marks")
+    search.add_argument("--image", type=Path, metavar="FILE", help="a picture whose captions are wanted")
+    search.add_argument("-k", type=int, default=10, help="answers (10)")
+    search.add_argument(
+        "--save", type=Path, metavar="FILE", help="where the pictures are put (default: RUN/search.png)"
+    )
+    search.add_argument("--show", action="store_true", help="also open them in the system's viewer")
+    search.add_argument("--index", type=Path, metavar="FOLDER", help="default: RUN/index")
+    search.add_argument("--pictures", type=Path, metavar="FOLDER", help="where the pictures are, if they were moved")
+    search.add_argument("--model", help="network for --image, if the index does not know it (see hrem extract)")
+    search.add_argument("--device", default="auto")
+    search.set_defaults(run_command=_search)
 
     results = commands.add_parser("results", help="add finished runs to results/ and make the README's tables from it")
     results.add_argument("run", type=Path, nargs="*", help="run folder")

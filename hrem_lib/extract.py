@@ -70,6 +70,8 @@ class _Rows:
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: str, rows: int):
         self.path, self.part = path, path.with_name(path.name + ".part")
         self.shape, self.dtype = shape, np.dtype(dtype)
+        if rows and not self.part.exists():  # stopped between renaming and the last record
+            os.replace(path, self.part)
         self.file = open(self.part, "r+b" if rows else "w+b")  # noqa: SIM115
         self._header(rows)
         # what was written after the last saving is written again
@@ -205,7 +207,9 @@ def _open_rows(stem: Path, state: dict) -> list[_Rows]:
 def _ahead(pool: ThreadPoolExecutor, work: Callable, items: Sequence, start: int) -> Iterator[tuple[Sequence, list]]:
     """Chunks of items with their results; the next chunk is already being read while one is looked at."""
     parts = [items[at : at + CHUNK] for at in range(start, len(items), CHUNK)]
-    running = [pool.submit(work, item) for item in parts[0]] if parts else []
+    if not parts:
+        return
+    running = [pool.submit(work, item) for item in parts[0]]
     for part, after in zip(parts, [*parts[1:], []], strict=True):
         done = [future.result() for future in running]
         running = [pool.submit(work, item) for item in after]

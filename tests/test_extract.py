@@ -94,18 +94,22 @@ def test_an_interrupted_call_goes_on_and_gives_the_same(folder, items, tmp_path)
     assert len(calls) == 3
 
 
-def no_space(*args):
-    raise OSError("disk full")
-
-
-def test_stopped_after_the_last_picture(folder, items, tmp_path, monkeypatch):
+@pytest.mark.parametrize("stage", ["captions", "last record"])
+def test_stopped_after_the_last_picture(folder, items, tmp_path, monkeypatch, stage):
     out = tmp_path / "a_precomp"
+
+    def no_space(path, content):
+        if stage == "captions" or content["done"]:
+            raise OSError("disk full")
+        write_json(path, content)
+
+    write_json = extract.write_json
     with monkeypatch.context() as patch:
-        patch.setattr(extract, "write_bytes", no_space)
+        patch.setattr(extract, "write_bytes" if stage == "captions" else "write_json", no_space)
         with pytest.raises(OSError, match="disk full"):
             extract.extract_split(folder, items, out, "train", color_looker())
-    extract.extract_split(folder, items, out, "train", color_looker())
-    assert data.open_split(out, "train").regions(range(N))[0][:, 0, 0].tolist() == list(range(N))
+    done = extract.extract_split(folder, items, out, "train", color_looker())
+    assert done["done"] and data.open_split(out, "train").regions(range(N))[0][:, 0, 0].tolist() == list(range(N))
 
 
 def test_other_settings_are_refused(folder, items, tmp_path):
