@@ -31,7 +31,7 @@ def _settings(extra: list[str]) -> dict[str, str]:
 
 
 def _train(args: argparse.Namespace, extra: list[str]) -> None:
-    from hrem_lib import evaluation, training
+    from hrem_lib import distributed, evaluation, training
 
     out = args.resume or args.out
     changes = _settings(extra)
@@ -48,7 +48,10 @@ def _train(args: argparse.Namespace, extra: list[str]) -> None:
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         out = Path("runs") / f"{args.preset}-{now}"
-    result = training.train(config, out, resume=args.resume is not None)
+    with distributed.processes(), distributed.run_folder(out) as folder:
+        if distributed.rank() > 0:  # one process writes and speaks
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        result = training.train(config, folder, resume=args.resume is not None)
     print(f"\n{config.data.test_split} split, epoch {result['epoch']} selected on {result['selected_on']}:")
     print(evaluation.table(result["test"]))
     if result["selected_on"] == "test":
