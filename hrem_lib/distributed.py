@@ -172,7 +172,7 @@ class GlobalBatchNorm(nn.BatchNorm1d):
 
 
 def share_batch_norm(model: nn.Module) -> None:
-    """Make a `GlobalBatchNorm` of every BatchNorm of a model, with the very same weights (an optimizer may hold them)."""
+    """Make a `GlobalBatchNorm` of every BatchNorm, with the very same weights (an optimizer may hold them)."""
     for module in model.modules():
         if type(module) is nn.BatchNorm1d:
             module.__class__ = GlobalBatchNorm

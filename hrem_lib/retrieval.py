@@ -140,7 +140,7 @@ def export_parquet(folder: str | Path, out: str | Path) -> list[Path]:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
-        raise UserError("--export: needs the package pyarrow (pip install 'hrem[export]')") from None
+        raise UserError("--export: needs the package pyarrow (pip install pyarrow)") from None
     folder, out = Path(folder), Path(out)
     info, written = read_info(folder), []
     out.mkdir(parents=True, exist_ok=True)
@@ -239,8 +239,8 @@ class Searcher:
                 )
             self._looker = vision.open_looker(self._model, self.info["regions"], self.device)
         (seen,) = self._looker.look([self._looker.prepare(picture.convert("RGB"))])
-        regions = torch.from_numpy(np.asarray(seen.features, np.float32))[None].to(self.device)
-        wanted = self.run.model.image_encoder.projection.fc.in_features
+        weight = self.run.model.image_encoder.projection.fc.weight
+        regions, wanted = torch.from_numpy(seen.features)[None].to(weight), weight.size(1)
         if regions.size(2) != wanted:
             raise UserError(
                 f"--model {self._model}: got features of width {regions.size(2)}, wanted {wanted}, the run's"
