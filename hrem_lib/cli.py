@@ -111,6 +111,8 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
     from hrem_lib import captions, data, extract, training, vision
 
     _settings(extra)
+    if args.workers < 1 or (args.per_image is not None and args.per_image < 1):
+        raise UserError("--workers and --per-image: wanted numbers from 1 on")
     items = captions.read_captions(args.captions)
     if args.keep:
         names = set(data.read_lines(args.keep))
@@ -119,7 +121,9 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
             raise UserError(f"{args.keep}: got none of the pictures of {args.captions}, wanted some of their names")
     splits = captions.assign_splits(items, args.split, args.dev, args.test, args.seed)
     count = args.per_image or captions.per_image(items)
-    looker = vision.open_looker(args.model or vision.DETECTOR, args.regions, training.pick_device(args.device))
+    model = args.model or vision.DETECTOR
+    model = str(Path(model).resolve()) if Path(model).is_dir() else model  # it is kept beside the features
+    looker = vision.open_looker(model, args.regions, training.pick_device(args.device))
     for name, part in splits.items():
         done = extract.extract_split(
             args.folder, part, args.out, name, looker, count, half=args.half, workers=args.workers

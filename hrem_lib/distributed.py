@@ -166,7 +166,7 @@ class GlobalBatchNorm(nn.BatchNorm1d):
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-            unbiased = variance * count / (count - 1)
+            unbiased = variance * count / (count - 1).clamp(min=1)
             self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
         return (centered * (variance + self.eps).rsqrt() * self.weight + self.bias).to(x.dtype)
 

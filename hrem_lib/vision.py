@@ -232,14 +232,15 @@ def _backbone(name: str, model: torch.nn.Module, processor: object, regions: int
     height, width = _input_size(processor, name)
     patch = getattr(model.config, "patch_size", 1) or 1
     patch = patch[0] if isinstance(patch, list | tuple) else patch
-    mean, std = (
-        torch.tensor(value).view(3, 1, 1) if getattr(processor, "do_normalize", False) else default
-        for value, default in ((processor.image_mean, 0.0), (processor.image_std, 1.0))
-    )
+    normalizes = getattr(processor, "do_normalize", False)
+    mean = torch.tensor(processor.image_mean if normalizes else [0.0] * 3).view(3, 1, 1)
+    std = torch.tensor(processor.image_std if normalizes else [1.0] * 3).view(3, 1, 1)
+    how = getattr(processor, "resample", None)
+    how = how if isinstance(how, int) else Image.Resampling.BICUBIC
 
     def prepare(picture: Image.Image) -> tuple:
         # the whole picture is squeezed into the network's square: no part is cropped away, and cells have true boxes
-        pixels = np.array(picture.resize((width, height), processor.resample or Image.Resampling.BICUBIC), np.float32)
+        pixels = np.array(picture.resize((width, height), how), np.float32)
         return (torch.from_numpy(pixels).permute(2, 0, 1) / 255 - mean) / std, picture.size
 
     @torch.inference_mode()
