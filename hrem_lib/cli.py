@@ -120,7 +120,7 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
         if not items:
             raise UserError(f"{args.keep}: got none of the pictures of {args.captions}, wanted some of their names")
     splits = captions.assign_splits(items, args.split, args.dev, args.test, args.seed)
-    count = args.per_image or captions.per_image(items)
+    count = args.per_image or extract.captions_of_others(args.out) or captions.per_image(items)
     model = args.model or vision.DETECTOR
     model = str(Path(model).resolve()) if Path(model).is_dir() else model  # it is kept beside the features
     looker = vision.open_looker(model, args.regions, training.pick_device(args.device))

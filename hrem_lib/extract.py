@@ -114,6 +114,12 @@ def _start(path: Path, settings: dict) -> dict:
     return state
 
 
+def captions_of_others(out: str | Path) -> int | None:
+    """Captions a picture in the splits that are in a folder already; all splits of a data set have as many."""
+    records = sorted(Path(out).glob("*_extract.json"))
+    return json.loads(records[0].read_text(encoding="utf-8"))["captions_per_image"] if records else None
+
+
 def extract_split(
     folder: str | Path,
     items: Sequence[Described],
