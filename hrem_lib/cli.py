@@ -145,9 +145,9 @@ def _index(args: argparse.Namespace, extra: list[str]) -> None:
     _settings(extra)
     device = training.pick_device(args.device)
     run = checkpoints.load_run(args.run, device)
-    split = _split_of(run.config, args.split, args.data)
+    splits = [_split_of(run.config, name, args.data) for name in args.split or [None]]
     out = args.out or args.run / "index"
-    info = retrieval.write_index(run, split, out, args.kind, device, str(args.run))
+    info = retrieval.write_index(run, splits, out, args.kind, device, str(args.run))
     for side in retrieval.SIDES:
         about = info[side]
         how = "exact search"
@@ -156,7 +156,7 @@ def _index(args: argparse.Namespace, extra: list[str]) -> None:
                 f"{about['kind']} index, {about['probed']} of {about['lists']} lists probed, recall@10 "
                 f"{about['recall_at_10']:.3f} of the exact answers ({about['measured_on']} queries)"
             )
-        print(f"{split.name}: {about['items']} {side} of width {about['width']}, {how}")
+        print(f"{' '.join(info['splits'])}: {about['items']} {side} of width {about['width']}, {how}")
     print(f"written to {out}")
     if args.export:
         files = retrieval.export_parquet(out, args.export)
@@ -274,7 +274,7 @@ def parser() -> argparse.ArgumentParser:
 
     index = commands.add_parser("index", help="build the search index of a run")
     index.add_argument("run", type=Path, help="run folder")
-    index.add_argument("--split", help="default: the run's test split")
+    index.add_argument("--split", nargs="+", metavar="NAME", help="one or more, e.g. train dev test (default: the run's test split)")  # fmt: skip # noqa: E501
     index.add_argument("--data", type=Path, help="the NAME_precomp folder or its parent (default: the run's)")
     index.add_argument("--out", type=Path, metavar="FOLDER", help="default: RUN/index")
     index.add_argument("--kind", default="auto", help="exact, float16, compact (default: exact below 100,000 items, then float16)")  # fmt: skip # noqa: E501

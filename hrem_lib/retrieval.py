@@ -32,36 +32,43 @@ SIDES = ("images", "captions")
 
 def write_index(
     run: checkpoints.Run,
-    split: data.Split,
+    splits: Sequence[data.Split],
     folder: str | Path,
     kind: str = "auto",
     device: torch.device | str = "cpu",
     source: str = "the run",
 ) -> dict:
-    """Embed a split's images and captions and write the index folder.
+    """Embed the images and captions of some splits and write the index folder; items are numbered through the splits.
 
     Args:
         run, source: the trained model and its name in messages
-        split: what is to be found
+        splits: what is to be found
         folder: to write; an index that is there is replaced
         kind: as in `build_index`
         device: where the model lies
     Returns:
         the content of `index.json`
     """
-    checkpoints.check_width(run, split, source)
+    for split in splits:
+        checkpoints.check_width(run, split, source)
+        if split.captions_per_image != splits[0].captions_per_image:
+            got, wanted = split.captions_per_image, splits[0].captions_per_image
+            raise UserError(f"{split.name}: got {got} captions an image, wanted {wanted} as in {splits[0].name}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    precision = run.config.training.precision
-    embeddings = {
-        "images": evaluation.encode_images(run.model, split, device=device, precision=precision).numpy(),
-        "captions": evaluation.encode_texts(
-            run.model, run.text.encode(split.captions), device=device, precision=precision
-        ).numpy(),
+    settings = {"device": device, "precision": run.config.training.precision}
+    images = [evaluation.encode_images(run.model, split, **settings).numpy() for split in splits]
+    texts = [
+        evaluation.encode_texts(run.model, run.text.encode(split.captions), **settings).numpy() for split in splits
+    ]
+    embeddings = {"images": np.concatenate(images), "captions": np.concatenate(texts)}
+    named = [split.ids or [f"{split.name} {i}" for i in range(split.n_images)] for split in splits]
+    lines = {
+        "images": [name for names in named for name in names],
+        "captions": [caption for split in splits for caption in split.captions],
     }
-    lines = {"images": split.ids or [f"image {i}" for i in range(split.n_images)], "captions": split.captions}
-    info = {"data": str(split.folder.resolve()), "split": split.name, "captions_per_image": split.captions_per_image}
-    info |= _origin(split)
+    info = {"data": str(splits[0].folder.resolve()), "splits": [split.name for split in splits]}
+    info |= {"captions_per_image": splits[0].captions_per_image, **_origin(splits[0])}
     (folder / "index.json").unlink(missing_ok=True)  # without it a folder that is half written is no index
     for side, other in (("images", "captions"), ("captions", "images")):
         index = build_index(embeddings[side], embeddings[other], kind)
@@ -69,6 +76,7 @@ def write_index(
         exact = index.info["kind"] == "exact"
         np.save(folder / f"{side}.npy", embeddings[side].astype(np.float32 if exact else np.float16))
         checkpoints.write_bytes(folder / f"{side}.txt", "".join(f"{line}\n" for line in lines[side]).encode())
+        (folder / f"{side}.faiss").unlink(missing_ok=True)
         if not exact:
             faiss.write_index(index.faiss_index, str(folder / f"{side}.faiss.part"))
             os.replace(folder / f"{side}.faiss.part", folder / f"{side}.faiss")

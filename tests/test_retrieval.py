@@ -24,7 +24,7 @@ def split():
 @pytest.fixture(scope="module")
 def folder(run, split, tmp_path_factory):
     folder = tmp_path_factory.mktemp("index")
-    retrieval.write_index(run, split, folder)
+    retrieval.write_index(run, [split], folder)
     return folder
 
 
@@ -60,13 +60,13 @@ def test_a_picture_file_finds_the_captions_of_the_similarity_matrix(searcher, si
 def test_what_the_folder_says(folder, split):
     info = retrieval.read_info(folder)
     assert info["images"] == {"kind": "exact", "items": 200, "width": 128}
-    assert info["captions"]["items"] == 1000 and info["model"] == "sample" and info["split"] == "test"
+    assert info["captions"]["items"] == 1000 and info["model"] == "sample" and info["splits"] == ["test"]
     assert (folder / "captions.txt").read_text().splitlines() == split.captions
 
 
 def test_approximate_folder_is_read_as_it_was_written(run, split, tmp_path, similarity, monkeypatch):
     monkeypatch.setattr(vector_index, "APPROXIMATE_FROM", 1000)
-    info = retrieval.write_index(run, split, tmp_path)
+    info = retrieval.write_index(run, [split], tmp_path)
     assert info["images"]["kind"] == "exact" and info["captions"]["kind"] == "float16"
     assert info["captions"]["recall_at_10"] >= 0.9 and (tmp_path / "captions.faiss").is_file()
     index, lines = retrieval.open_index(tmp_path, "captions")
@@ -76,6 +76,18 @@ def test_approximate_folder_is_read_as_it_was_written(run, split, tmp_path, simi
         info["captions"]["recall_at_10"], abs=1e-3
     )
     assert lines == split.captions
+
+
+def test_several_splits_are_numbered_through(run, split, folder, tmp_path):
+    dev = data.open_split(data.sample_dir(), "dev")
+    info = retrieval.write_index(run, [dev, split], tmp_path)
+    assert info["images"]["items"] == 400 and info["splits"] == ["dev", "test"]
+    both, alone = retrieval.Searcher(run, tmp_path), retrieval.Searcher(run, folder)
+    hits = both.images("a dog chases a man", 400)
+    assert [(h.item - 200, h.line) for h in hits if h.item >= 200] == [
+        (h.item, h.line) for h in alone.images("a dog chases a man", 200)
+    ]
+    assert {h.line for h in hits if h.item < 200} == set(dev.ids)
 
 
 def test_export(folder, tmp_path, split, run):

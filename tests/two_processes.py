@@ -57,7 +57,7 @@ def compare(dtype: torch.dtype, relation: bool, **settings) -> dict[str, float]:
     pairs = [(p.grad, mine[name].grad) for name, p in model.named_parameters() if p.grad is not None]
     statistics = zip(model.buffers(), forward.module.model.buffers(), strict=True)
     return {
-        "terms": max(float((several[name] - value).abs()) for name, value in single.items()),
+        "terms": max(float((several[name] - value).detach().abs()) for name, value in single.items()),
         "gradients": max(float((a - b).abs().max()) for a, b in pairs),
         "statistics": max(float((a - b).abs().max()) for a, b in statistics),
         "largest_gradient": max(float(a.abs().max()) for a, _ in pairs),

@@ -137,7 +137,7 @@ import tempfile
 from hrem_lib.retrieval import Searcher, panel, write_index
 
 folder, plain = tempfile.TemporaryDirectory(), checkpoints.load_run(data.sample_run())
-write_index(plain, split, folder.name)
+write_index(plain, [split], folder.name)
 searcher = Searcher(plain, folder.name)
 for query in ("a man rides a wave", "two children play with a ball"):
     found_items = [hit.item for hit in searcher.images(query, 5)]
