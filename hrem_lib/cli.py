@@ -111,8 +111,8 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
     from hrem_lib import captions, data, extract, training, vision
 
     _settings(extra)
-    if args.workers < 1 or (args.per_image is not None and args.per_image < 1):
-        raise UserError("--workers and --per-image: wanted numbers from 1 on")
+    if min(args.workers, args.batch, args.per_image or 1) < 1 or args.per_image == 0:
+        raise UserError("--workers, --batch and --per-image: wanted numbers from 1 on")
     items = captions.read_captions(args.captions)
     if args.keep:
         names = set(data.read_lines(args.keep))
@@ -126,7 +126,7 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
     looker = vision.open_looker(model, args.regions, training.pick_device(args.device))
     for name, part in splits.items():
         done = extract.extract_split(
-            args.folder, part, args.out, name, looker, count, half=args.half, workers=args.workers
+            args.folder, part, args.out, name, looker, count, half=args.half, workers=args.workers, batch=args.batch
         )
         short = f", captions of {done['repeated']} repeated to {count}" if done["repeated"] else ""
         print(f"{name}: {done['rows']} pictures, {count} captions each{short}")
@@ -269,6 +269,7 @@ def parser() -> argparse.ArgumentParser:
     extract.add_argument("--per-image", type=int, metavar="N", help="captions a picture (5, or what most have)")
     extract.add_argument("--half", action="store_true", help="float16 features, half the disk")
     extract.add_argument("--workers", type=int, default=2, help="threads that read pictures")
+    extract.add_argument("--batch", type=int, default=8, help="pictures the network looks at together")
     extract.add_argument("--device", default="auto")
     extract.set_defaults(run_command=_extract)
 

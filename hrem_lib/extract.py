@@ -129,6 +129,7 @@ def extract_split(
     count: int = 5,
     half: bool = False,
     workers: int = 2,
+    batch: int = 8,
 ) -> dict:
     """Write one split in the public layout; goes on where an interrupted call stopped, does nothing if it is done.
 
@@ -141,6 +142,7 @@ def extract_split(
         count: captions a picture; more are left out, fewer are repeated
         half: features in float16 instead of float32
         workers: threads that read pictures
+        batch: pictures that the network looks at together; a matter of memory and speed only
     Returns:
         the record, as in `{split}_extract.json`: settings, `rows`, `unreadable` (name -> reason), `repeated` (pictures
         with fewer than `count` captions), ...
@@ -172,7 +174,7 @@ def extract_split(
     with ThreadPoolExecutor(workers) as pool, bar:
         for part, inputs in _ahead(pool, prepared, items, state["next"]):
             good = [x for x in inputs if not isinstance(x, ValueError)]
-            seen = looker.look(good) if good else []
+            seen = [regions for at in range(0, len(good), batch) for regions in looker.look(good[at : at + batch])]
             if seen and not files:
                 state["width"] = seen[0].features.shape[1]
                 files = _open_rows(out / split, state)

@@ -80,13 +80,13 @@ def test_an_interrupted_call_goes_on_and_gives_the_same(folder, items, tmp_path)
 
     part = tmp_path / "part_precomp"
     with pytest.raises(KeyboardInterrupt):
-        extract.extract_split(folder, items, part, "train", broken._replace(look=stop_late))
+        extract.extract_split(folder, items, part, "train", broken._replace(look=stop_late), batch=64)
     with open(part / "train_ims.npy.part", "ab") as file:  # written, but the machine stopped before the record
         file.write(b"half a row")
     assert (
         not (part / "train_ims.npy").exists() and json.loads((part / "train_extract.json").read_text())["next"] == 128
     )
-    extract.extract_split(folder, items, part, "train", color_looker(calls))
+    extract.extract_split(folder, items, part, "train", color_looker(calls), batch=64)
     assert calls == [63, 63, N - 126]
     for name in ("train_ims.npy", "train_boxes.npy", "train_caps.txt", "train_ids.txt", "train_extract.json"):
         assert (part / name).read_bytes() == (whole / name).read_bytes(), name
