@@ -2,7 +2,8 @@
 
 Read in this order: config, text, data, attention, pooling, encoders, graph, interaction, losses, sampling, model,
 training, evaluation. Beside the core: scenes, drawing, staging and regions (the sample world), checkpoints, released
-(the authors' files), plots, doctor, cli. Imports point up this list only.
+(the authors' files), captions, vision and extract (own pictures), vector_index and retrieval (search), distributed
+(several processes), plots, doctor, cli. Imports point up this list only.
 
 Shapes, everywhere:
     B  pairs in a batch (2B graph nodes, images first)     R  regions     L  words or word pieces

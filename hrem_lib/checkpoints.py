@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hrem_lib import config as configs
+from hrem_lib import data
 from hrem_lib import text as texts
 from hrem_lib.config import Config, UserError
 from hrem_lib.model import HREM, build_model
@@ -175,6 +176,18 @@ class Run(NamedTuple):
     config: Config
     text: texts.Vocabulary | texts.WordPiece
     model: HREM
+
+
+def check_width(run: Run, split: data.Split, source: str = "the run") -> None:
+    """Refuse a split whose features are not as wide as those that a run was trained on.
+
+    Raises:
+        UserError: with both widths.
+    """
+    wanted = run.model.image_encoder.projection.fc.in_features
+    if split.region_dim != wanted:
+        file = split.folder / f"{split.name}_ims.npy"
+        raise UserError(f"{file}: got features of width {split.region_dim}, wanted {wanted}, on which {source} learned")
 
 
 def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:

@@ -102,7 +102,7 @@ def _read_features(path: Path) -> np.memmap:
     return array if array.ndim == 3 else array[:, None]
 
 
-def _read_lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
     """Stripped lines of a UTF-8 file (byte order mark and CRLF accepted), without blank lines at the end."""
     if not path.is_file():
         raise UserError(f"{path}: not found, wanted a text file, one entry a line")
@@ -293,7 +293,7 @@ def _read_ids(path: Path, n_images: int, n_captions: int) -> list[str] | None:
     """Picture names, one a picture or repeated for each caption; None where each caption has an id of its own."""
     if not path.is_file():
         return None
-    ids = _read_lines(path)
+    ids = read_lines(path)
     if len(ids) == n_images:
         return ids
     if len(ids) != n_captions:
@@ -322,7 +322,7 @@ def open_split(folder: str | Path, name: str, captions_per_image: int = 5) -> Sp
         has = sorted(p.name[: -len("_ims.npy")] for p in folder.glob("*_ims.npy"))
         lacking = images if not images.is_file() else texts
         raise UserError(f"{lacking}: not found (splits with features in this folder: {', '.join(has) or 'none'})")
-    features, captions = _read_features(images), _read_lines(texts)
+    features, captions = _read_features(images), read_lines(texts)
     rows, count, group = len(features), len(captions), captions_per_image
     if rows * group == count:
         row_of_image = np.arange(rows, dtype=np.int64)

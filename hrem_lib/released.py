@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -18,9 +19,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hrem_lib import checkpoints
 from hrem_lib.checkpoints import write_bytes
 from hrem_lib.config import Config, UserError, brief, preset
 from hrem_lib.model import HREM, build_model
+from hrem_lib.text import WordPiece
 
 # (released, ours), longest first; the modules below keep PyTorch's own names in both
 _PREFIXES = (
@@ -261,6 +264,55 @@ def load_released(path: str | Path, bert_config: dict | None = None) -> tuple[HR
     model = build_model(*sizes, bert_config=bert_config)
     model.load_state_dict({ours: named[name] for name, ours in report.mapped.items()}, strict=False)
     return model.eval(), config, report
+
+
+def _text_source(path: Path, text: str | Path | None) -> tuple[str | Path, dict]:
+    """Where the word pieces of a released file come from, and BERT's configuration as a `transformers` dictionary."""
+    beside = (path.parent / "vocab.txt").is_file() and (path.parent / "bert_config.json").is_file()
+    if text is None and not beside:
+        return "bert-base-uncased", _BERT_BASE
+    folder = path.parent if text is None else Path(text).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{folder}: not a folder, wanted one with vocab.txt and bert_config.json (or config.json)")
+    for name in ("bert_config.json", "config.json"):
+        if (folder / name).is_file():
+            try:
+                known = json.loads((folder / name).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise UserError(f"{folder / name}: not readable as JSON ({error})") from None
+            if not isinstance(known, dict) or not isinstance(known.get("vocab_size"), int):
+                raise UserError(f"{folder / name}: got no vocab_size, wanted BERT's configuration")
+            return folder, known
+    raise UserError(f"{folder}: got neither bert_config.json nor config.json, wanted BERT's configuration")
+
+
+def import_run(path: str | Path, out: str | Path, text: str | Path | None = None) -> tuple[Config, KeyReport]:
+    """Write a run folder with the weights of a released checkpoint; `hrem evaluate` then takes it like any other.
+
+    Args:
+        path: the released file
+        out: run folder to write
+        text: folder with vocab.txt and bert_config.json (or config.json) of the BERT it was trained with; None: the
+            folder of `path` if it has both, else bert-base-uncased, from the hub or its local store
+    Returns:
+        the config, from the stored options, and what became of every name
+    Raises:
+        UserError: as `load_released`; `out` is not empty; word pieces and word vectors differ in number. Nothing is
+            written in these cases.
+    """
+    path, out = Path(path), Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: exists and is not empty, wanted a new folder")
+    read_released(path)  # a wrong file is named before a missing vocabulary
+    source, bert_config = _text_source(path, text)
+    pieces = WordPiece.load(source)
+    if pieces.size != bert_config["vocab_size"]:
+        raise UserError(f"{source}: got {pieces.size} word pieces, wanted {bert_config['vocab_size']} (vocab_size)")
+    torch.manual_seed(0)  # the relation part is new
+    model, config, report = load_released(path, bert_config)
+    checkpoints.start_run(out, config, pieces, model)
+    checkpoints.write_tensors(out / checkpoints.MODEL, model.state_dict(), {"imported_from": path.name})
+    return config, report
 
 
 def options_from_config(config: Config, region_dim: int) -> dict[str, object]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from hrem_lib import checkpoints, data, evaluation, sampling
+from hrem_lib import checkpoints, data, distributed, evaluation, sampling
 from hrem_lib import config as configs
 from hrem_lib.config import Config, UserError
 from hrem_lib.losses import CollapseWatch, Objective, at_collapse
@@ -97,6 +97,26 @@ def plan_epoch(
     return batches, "neighbor"
 
 
+class Forward(nn.Module):
+    """Batch -> loss terms: a module, so that DistributedDataParallel can wrap it."""
+
+    def __init__(self, model: HREM, objective: Objective):
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: data.Batch, relation: bool, hardest: bool) -> tuple[dict, dict, tuple[Tensor, Tensor]]:
+        """This process's pairs -> terms and `PairLoss`es of the whole batch as in `Objective`, v and u of the batch."""
+        with distributed.own_draws(batch.regions.device):
+            images = self.model.encode_images(batch.regions, batch.region_mask)
+            texts = self.model.encode_texts(batch.words, batch.word_mask)
+        images, texts = distributed.gather_encoded(images), distributed.gather_encoded(texts)
+        related = self.model.relate(images, texts) if relation else None
+        enhanced = () if related is None else (related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
+        image_ids = distributed.gather(batch.image_ids)
+        terms, pairs = self.objective(images.emb, texts.emb, image_ids, *enhanced, hardest=hardest)
+        return terms, pairs, (images.emb, texts.emb)
+
+
 def train_step(
     model: HREM,
     batch: data.Batch,
@@ -106,30 +126,26 @@ def train_step(
     relation: bool,
     hardest: bool = True,
     precision: str = "float32",
+    forward: nn.Module | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step.
 
     Args:
         relation: whether the relation part takes part (after warm-up)
         hardest: see `losses.hinge`
+        forward: `Forward` of model and objective, wrapped for several processes; None: made here
     Returns:
         named loss terms, `total`, `grad_norm` (before clipping), `without_negative`, `collapse` (what one L(.,.)
         costs when all embeddings are alike: 2 x positives x margin) and `at_collapse_NAME`, detached scalars
     Raises:
         FloatingPointError: a term or a gradient is not finite; weights and optimizer are left as they were.
     """
-    device = batch.regions.device
-    related = None
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        images = model.encode_images(batch.regions, batch.region_mask)
-        texts = model.encode_texts(batch.words, batch.word_mask)
-        if relation:
-            related = model.relate(images, texts)
-    enhanced = () if related is None else (related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
-    terms, pairs = objective(images.emb, texts.emb, batch.image_ids, *enhanced, hardest=hardest)
+    forward = forward or Forward(model, objective)
+    with torch.autocast(batch.regions.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        terms, pairs, (image_emb, text_emb) = forward(batch, relation, hardest)
     total = sum(terms.values())
     # the embeddings too: a pair without an admissible negative, NaN or not, adds nothing to a loss
-    watched = {**terms, "image embeddings": images.emb.detach().sum(), "text embeddings": texts.emb.detach().sum()}
+    watched = {**terms, "image embeddings": image_emb.detach().sum(), "text embeddings": text_emb.detach().sum()}
     finite = torch.isfinite(torch.stack([value.detach().float() for value in watched.values()]))
     if not finite.all():
         bad = [name for name, fine in zip(watched, finite.tolist(), strict=True) if not fine]
@@ -183,6 +199,7 @@ def fit(
     steps = sampling.steps_per_epoch(split.n_captions, t.batch_size)
     check_schedule(config, steps)
     objective, optimizer = make_objective(config), make_optimizer(model, config)
+    forward = distributed.wrap(Forward(model, objective), device)
     history, watch, mark = [], CollapseWatch(), split.fingerprint()
     if resume and (out / checkpoints.STATE).is_file():
         info = checkpoints.load_training_state(out / checkpoints.STATE, model, optimizer)
@@ -192,14 +209,15 @@ def fit(
         checkpoints.keep_best(out, best_epoch(history))
         write_history(out, history)  # the state is written first
     best = max((line["dev"]["rSum"] for line in history), default=-1.0)
-    show = sys.stderr.isatty()
+    show = sys.stderr.isatty() and distributed.rank() == 0
     writer = SummaryWriter(out / "tensorboard", purge_step=len(history) + 1)
     for epoch in range(len(history) + 1, t.epochs + 1):
         began, rate = time.perf_counter(), rate_at(config, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         batches, kind = plan_epoch(config, model, split, epoch, device)
-        plans = [data.BatchPlan(epoch, step, captions) for step, captions in enumerate(batches)]
+        batches = distributed.agreed(batches, device)
+        plans = [data.BatchPlan(epoch, step, distributed.share(captions)) for step, captions in enumerate(batches)]
         model.train()
         sums: dict[str, float] = {}
         bar = tqdm(data.loader(train_set, plans, config.data.workers), f"epoch {epoch}", len(plans), disable=not show, leave=False)  # fmt: skip # noqa: E501
@@ -208,7 +226,7 @@ def fit(
             try:
                 values = train_step(
                     model, batch.to(device), objective, optimizer, t.grad_clip, relation,
-                    hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision,
+                    hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision, forward=forward,
                 )  # fmt: skip
             except FloatingPointError as error:
                 raise _stopped(error, model, optimizer, batch, split, out, epoch, step) from None
@@ -388,7 +406,7 @@ def _train(
     )
     train_set = data.PairDataset(
         train_split, text.encode(train_split.captions), (text.mask_id, text.random_range),
-        config.data.region_drop, config.data.word_drop, t.seed,
+        config.data.region_drop, config.data.word_drop, t.seed + distributed.rank() * distributed.PAST_SEEDS,
     )  # fmt: skip
     history = fit(model, config, train_set, (dev_split, text.encode(dev_split.captions)), out, device, resume)
 

@@ -181,6 +181,11 @@ def test_bad_data_gives_one_sentence_and_writes_nothing(folder, tmp_path, capsys
         (["train", "f8k", "--data", "/nowhere/at/all"], ["/nowhere/at/all"]),
         (["evaluate", "/nowhere/run"], ["/nowhere/run"]),
         (["train", "f8k", "--training.device", "toaster"], ["toaster"]),
+        (["import", "nowhere.pth"], ["nowhere.pth", "not found"]),
+        (["extract", ".", "--captions", "nowhere.csv", "--out", "a_precomp"], ["nowhere.csv", "not found"]),
+        (["extract", ".", "--captions", "x", "--out", "a_precomp", "--workers", "0"], ["--workers"]),
+        (["index", "/nowhere/run"], ["/nowhere/run"]),
+        (["search", "/nowhere/run", "a dog"], ["/nowhere/run/index"]),
     ],
     ids=lambda value: " ".join(value)[:40],
 )
@@ -257,5 +262,5 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for command in ("train", "evaluate", "samples", "doctor"):
+    for command in ("train", "evaluate", "import", "extract", "index", "search", "samples", "doctor"):
         assert command in text

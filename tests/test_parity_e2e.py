@@ -10,6 +10,7 @@ import torch
 from composition import CHECKPOINTS, FIXTURES, bert_config_of, close, mask_of
 from safetensors.torch import load_file
 
+from hrem_lib import checkpoints, cli, data, evaluation
 from hrem_lib.evaluation import rank_metrics, ranks
 from hrem_lib.released import load_released
 
@@ -59,3 +60,27 @@ def test_recalls_of_the_test_split(model, expected):
     for direction in ("i2t", "t2i"):
         got = [figures[direction][key] for key in ("R@1", "R@5", "R@10", "MedR", "MeanR")]
         assert got == pytest.approx(info["metrics"][direction]["result"])
+
+
+@pytest.mark.parametrize("path", CHECKPOINTS, ids=[p.stem for p in CHECKPOINTS])
+def test_imported_run_gives_the_released_embeddings_and_recalls(path, expected, tmp_path, capsys):
+    """`hrem import`, then `hrem evaluate`: vocabulary and BERT's configuration lie beside the file."""
+    t, info = expected
+    out, figures = tmp_path / "run", tmp_path / "figures.json"
+    assert cli.main(["import", str(path), "--out", str(out)]) == 0
+    report = capsys.readouterr().out
+    assert "74 weights taken over" in report and "none missing, none unknown" in report
+    run = checkpoints.load_run(out)
+    split = data.open_split(E2E / "data" / "f30k_precomp", "test")
+    text_emb = evaluation.encode_texts(run.model, run.text.encode(split.captions))
+    close(text_emb, t["test.cap_embs"], 1e-5)
+    close(evaluation.encode_images(run.model, split).repeat_interleave(5, 0), t["test.img_embs"], 1e-5)
+    assert cli.main(["evaluate", str(out), "--data", str(E2E / "data"), "--json", str(figures)]) == 0
+    written = json.loads(figures.read_text())
+    for direction in ("i2t", "t2i"):
+        got = [written[direction][key] for key in ("R@1", "R@5", "R@10", "MedR", "MeanR")]
+        assert got == pytest.approx(info["metrics"][direction]["result"])
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(out)]) == 2  # the sample data's features are 96 wide
+    message = capsys.readouterr().err
+    assert "got features of width 96, wanted 48" in message and message.count("\n") == 1

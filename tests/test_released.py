@@ -11,11 +11,13 @@ import pytest
 import torch
 from composition import CHECKPOINTS, FIXTURES, bert_config_of
 
+from hrem_lib.checkpoints import load_run
 from hrem_lib.config import UserError, preset
 from hrem_lib.model import build_model
 from hrem_lib.released import (
     config_from_options,
     from_hrem,
+    import_run,
     load_released,
     options_from_config,
     our_name,
@@ -303,3 +305,61 @@ def test_files_that_are_no_checkpoint(tmp_path, written):
         assert name in one_sentence(error)
     with pytest.raises(UserError, match="not found"):
         read_released(tmp_path / "nowhere.pth")
+
+
+# --------------------------------------------------------------------------------------------------- hrem import
+
+
+@pytest.fixture
+def bert_folder(tmp_path):
+    """Vocabulary and configuration of the tiny BERT, as a checkpoint's folder has them."""
+    folder = tmp_path / "bert"
+    folder.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{i}" for i in range(35))]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    (folder / "config.json").write_text(json.dumps(BERT))
+    return folder
+
+
+@pytest.fixture
+def lone_file(tmp_path):
+    """A released file with nothing beside it."""
+    config = tiny_config()
+    (tmp_path / "alone").mkdir()
+    path = tmp_path / "alone" / "model.pth"
+    write_released(path, tiny_model(config), config)
+    return path
+
+
+def test_import_takes_the_text_side_from_a_folder(lone_file, bert_folder, tmp_path):
+    config, report = import_run(lone_file, tmp_path / "run", bert_folder)
+    run = load_run(tmp_path / "run")
+    assert run.config == config and run.text.size == 40 and report.complete
+    wanted, got = tiny_model(tiny_config()).state_dict(), run.model.state_dict()
+    assert report.mapped and all(torch.equal(got[ours], wanted[ours]) for ours in report.mapped.values())
+
+
+@pytest.mark.parametrize("fault", ["no folder", "no configuration", "not JSON", "no size", "other size", "full"])
+def test_faulty_imports_write_nothing(lone_file, bert_folder, tmp_path, fault):
+    out, words = tmp_path / "run", {"no folder": "not a folder", "no configuration": "neither bert_config.json",
+                                    "not JSON": "readable as JSON", "no size": "no vocab_size",
+                                    "other size": "got 40 word pieces, wanted 41", "full": "not empty"}  # fmt: skip
+    text, file = bert_folder, bert_folder / "config.json"
+    if fault == "no folder":
+        text = tmp_path / "nowhere"
+    elif fault == "no configuration":
+        file.unlink()
+    elif fault == "full":
+        out.mkdir()
+        (out / "mine.txt").write_text("keep")
+    else:
+        file.write_text({"not JSON": "{", "no size": "{}", "other size": json.dumps(BERT | {"vocab_size": 41})}[fault])
+    with pytest.raises(UserError, match=words[fault]):
+        import_run(lone_file, out, text)
+    assert [p.name for p in out.glob("*")] == (["mine.txt"] if fault == "full" else [])
+
+
+def test_import_without_a_text_folder_asks_for_bert_base(lone_file, tmp_path):
+    """Offline it is not to be had, and the message says what was looked for."""
+    with pytest.raises(UserError, match="bert-base-uncased"):
+        import_run(lone_file, tmp_path / "run")

@@ -128,6 +128,23 @@ print("ranks of the right pictures:", evaluation.ranks(similarity, owner)[1][que
 assert abs(found["i2t"]["R@1"] - 72.5) < 1 and abs(found["t2i"]["R@1"] - 51.7) < 1
 
 # %% [markdown]
+# The library keeps the stored vectors in an index (`hrem index RUN`; exact up to 100,000 items, approximate from there on) and asks it (`hrem search RUN "..."`). The answers are those of the three lines above.
+# **Try it**: run the notebook, type a sentence into the box and press Enter.
+
+# %%
+import tempfile
+
+from hrem_lib.retrieval import Searcher, panel, write_index
+
+folder, plain = tempfile.TemporaryDirectory(), checkpoints.load_run(data.sample_run())
+write_index(plain, [split], folder.name)
+searcher = Searcher(plain, folder.name)
+for query in ("a man rides a wave", "two children play with a ball"):
+    found_items = [hit.item for hit in searcher.images(query, 5)]
+    assert found_items == answers(encode_texts([query]).emb[0].numpy(), v, 5).tolist()
+panel(searcher, k=6)
+
+# %% [markdown]
 # ## 2. Two maps of the same space
 #
 # The embeddings live in 128 dimensions. Two ways to flatten them, with opposite virtues:

@@ -1,0 +1,132 @@
+"""Search over many embeddings: recall, time a query and memory of the approximate indexes beside the exact one.
+
+    python benchmarks/index.py --items 100000 1000000 --kind float16 compact --json results.json
+
+Embeddings are made, not learned: groups of about 100 around random centers, with noise of 64 independent directions
+(learned embeddings have few, too; with noise in all directions no index would find anything cheaply). Queries come
+from the same groups and are not among the items. Each index has a process of its own, and so its own
+memory (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from hrem_lib import vector_index
+
+NOISE = 0.7  # length of the noise for a center of length 1
+
+
+def draw(centers: np.ndarray, directions: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Unit-length vectors [count,D] around centers drawn at random."""
+    noise = rng.standard_normal((count, len(directions)), dtype=np.float32) @ directions
+    found = centers[rng.integers(len(centers), size=count)] + NOISE / np.sqrt(len(directions)) * noise
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def make(folder: Path, items: int, queries: int, width: int, step: int = 50_000) -> None:
+    """items.npy (float16) and queries.npy (float32) in `folder`."""
+    rng = np.random.default_rng(0)
+    centers = rng.standard_normal((max(2, items // 100), width), dtype=np.float32)
+    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
+    directions = rng.standard_normal((64, width), dtype=np.float32) / np.sqrt(width)
+    stored = np.lib.format.open_memmap(folder / "items.npy", "w+", np.float16, (items, width))
+    for start in range(0, items, step):
+        stored[start : start + step] = draw(centers, directions, min(step, items - start), rng)
+    stored.flush()
+    np.save(folder / "queries.npy", draw(centers, directions, queries, rng))
+
+
+def resident() -> float:
+    """Memory of this process in GB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):  # without mapped files
+            return int(line.split()[1]) / 1e6
+    return float("nan")
+
+
+def measure(folder: Path, kind: str) -> dict:
+    """Build an index of one kind and search it."""
+    stored, queries = np.load(folder / "items.npy", mmap_mode="r"), np.load(folder / "queries.npy")
+    before, began = resident(), time.perf_counter()
+    index = vector_index.build_index(stored, queries, kind)
+    built, memory = time.perf_counter() - began, resident() - before
+    wanted = vector_index.exact_answers(stored, queries[:500], 10)
+    times = []
+    for query in queries[:100]:
+        began = time.perf_counter()
+        index.search(query[None], 10)
+        times.append(time.perf_counter() - began)
+    began = time.perf_counter()
+    found = index.search(queries[:500], 10)[1]
+    together = (time.perf_counter() - began) / len(found)
+    return {
+        **index.info,
+        "recall_at_10": round(vector_index.recall(found, wanted), 4),
+        "build_s": round(built, 1),
+        "one_query_ms": round(1e3 * float(np.median(times)), 2),
+        "query_of_500_ms": round(1e3 * together, 2),
+        "memory_gb": round(memory, 2),
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, nargs="+", default=[100_000])
+    parser.add_argument("--kind", nargs="+", default=["float16"], choices=vector_index.KINDS, help="beside exact")
+    parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--folder", type=Path, help="where the vectors are put (default: a temporary folder)")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    faiss.omp_set_num_threads(args.threads)
+    if args.measure:
+        print(json.dumps(measure(args.folder, args.measure)))
+        return
+    rows = []
+    print(f"{'items':>9} {'kind':<8} {'lists':>6} {'probed':>6} {'recall@10':>9} {'one query':>11} {'of 500':>10} {'memory':>8} {'build':>8}")  # fmt: skip # noqa: E501
+    for items in args.items:
+        with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+            make(Path(folder), items, args.queries, args.width)
+            for kind in dict.fromkeys(["exact", *args.kind]):
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--measure",
+                    kind,
+                    "--folder",
+                    folder,
+                    "--threads",
+                    str(args.threads),
+                ]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                row = json.loads(done.stdout)
+                rows.append(row)
+                print(
+                    f"{items:>9} {kind:<8} {row.get('lists', ''):>6} {row.get('probed', ''):>6} "
+                    f"{row['recall_at_10']:>9.4f} {row['one_query_ms']:>8.2f} ms {row['query_of_500_ms']:>7.2f} ms "
+                    f"{row['memory_gb']:>5.2f} GB {row['build_s']:>6.0f} s",
+                    flush=True,
+                )
+    if args.json:
+        about = {"faiss": faiss.__version__, "machine": platform.machine(), "threads": args.threads}
+        args.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

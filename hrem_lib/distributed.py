@@ -1,0 +1,192 @@
+"""Several processes, one batch: `torchrun ... -m hrem_lib train PRESET` (torch.distributed, DistributedDataParallel).
+
+The association graph (Sec 3.3) is one over the batch, so it must be one over the batch of all processes: each encodes
+its share of the pairs, embeddings and fragments are gathered with their gradients, and every process computes graph,
+interaction and losses of the whole batch. W processes with B / W pairs then give the loss and the gradients of one with
+B. Without torchrun everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from hrem_lib.config import UserError
+from hrem_lib.encoders import Encoded
+
+PAST_SEEDS = 2**20  # augmentation of process r draws from seed + r x this
+
+
+def world() -> int:
+    """Number of processes that share a batch; 1 without torchrun."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process, 0 for the one that writes."""
+    return distributed.get_rank() if world() > 1 else 0
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """Join the other processes that torchrun has started, if it has; NCCL on GPUs, gloo on CPUs."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def run_folder(out: Path) -> Iterator[Path]:
+    """`out` for process 0; for the others a copy that goes away, so that one process alone writes the run."""
+    if rank() == 0:
+        if world() > 1:
+            distributed.barrier()  # nothing is written before the others have their copy
+        yield out
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        mine = Path(folder) / "run"
+        if out.is_dir():
+            shutil.copytree(out, mine, ignore=shutil.ignore_patterns("tensorboard", "*.lock"))
+        distributed.barrier()
+        yield mine
+
+
+def share(captions: np.ndarray) -> np.ndarray:
+    """This process's part of a batch's caption indices [B] -> [B / world].
+
+    Raises:
+        UserError: B is no multiple of the number of processes.
+    """
+    if len(captions) % world():
+        raise UserError(f"training.batch_size: got {len(captions)}, wanted a multiple of the {world()} processes")
+    return np.split(captions, world())[rank()]
+
+
+def agreed(batches: np.ndarray, device: torch.device) -> np.ndarray:
+    """Process 0's array in all processes, where another processor might have rounded a clustering otherwise."""
+    if world() == 1:
+        return batches
+    tensor = torch.from_numpy(np.ascontiguousarray(batches)).to(device)
+    distributed.broadcast(tensor, 0)
+    return tensor.cpu().numpy()
+
+
+class _Gather(torch.autograd.Function):
+    """[b,...] of each process -> [B,...] in all; the gradient of a row is the sum over all processes."""
+
+    @staticmethod
+    def forward(ctx, own: Tensor) -> Tensor:
+        ctx.size = len(own)
+        parts = [torch.empty_like(own) for _ in range(world())]
+        distributed.all_gather(parts, own.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        distributed.all_reduce(gradient)
+        return gradient.narrow(0, rank() * ctx.size, ctx.size)
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over the processes, of values and of gradients."""
+
+    @staticmethod
+    def forward(ctx, own: Tensor) -> Tensor:
+        total = own.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        distributed.all_reduce(gradient)
+        return gradient
+
+
+def gather(own: Tensor) -> Tensor:
+    """Rows of all processes, in their order, with gradient; the same number of rows in each."""
+    return own if world() == 1 else _Gather.apply(own)
+
+
+def gather_encoded(own: Encoded) -> Encoded:
+    """`Encoded` of the whole batch; fragments, which need no gradient there, are padded to the longest of all."""
+    if world() == 1:
+        return own
+    longest = torch.tensor(own.mask.size(1), device=own.mask.device)
+    distributed.all_reduce(longest, distributed.ReduceOp.MAX)
+    room = int(longest) - own.mask.size(1)
+    fragments = gather(F.pad(own.fragments.detach(), (0, 0, 0, room)))
+    mask = gather(F.pad(own.mask, (0, room)).to(torch.uint8)).bool()
+    return Encoded(gather(own.emb), gather(own.pooled), fragments, fragments, mask)
+
+
+@contextmanager
+def own_draws(device: torch.device) -> Iterator[None]:
+    """Random numbers (dropout) of this process's own; the common stream, alike in all processes, goes on behind it."""
+    if world() == 1:
+        yield
+        return
+    number = int(torch.randint(2**62, ()))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(number + rank())
+        yield
+
+
+class GlobalBatchNorm(nn.BatchNorm1d):
+    """BatchNorm whose training statistics are those of all processes' rows; torch's SyncBatchNorm knows GPUs only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[rows,C] -> [rows,C]; the number of rows may differ between processes."""
+        if not self.training or world() == 1:
+            return super().forward(x)
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        count = _Sum.apply(wide.new_tensor(float(len(wide))))
+        mean = _Sum.apply(wide.sum(0)) / count
+        centered = wide - mean
+        variance = _Sum.apply(centered.square().sum(0)) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            unbiased = variance * count / (count - 1).clamp(min=1)
+            self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+        return (centered * (variance + self.eps).rsqrt() * self.weight + self.bias).to(x.dtype)
+
+
+def share_batch_norm(model: nn.Module) -> None:
+    """Make a `GlobalBatchNorm` of every BatchNorm, with the very same weights (an optimizer may hold them)."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm1d:
+            module.__class__ = GlobalBatchNorm
+
+
+def wrap(forward: nn.Module, device: torch.device) -> nn.Module:
+    """The forward pass of a training step, in DistributedDataParallel where there are several processes."""
+    if world() == 1:
+        return forward
+    share_batch_norm(forward)
+    # the relation part takes no part in warm-up; statistics are alike everywhere already
+    return DistributedDataParallel(
+        forward,
+        device_ids=[device] if device.type == "cuda" else None,
+        find_unused_parameters=True,
+        broadcast_buffers=False,
+    )

@@ -1,0 +1,199 @@
+"""From a folder of pictures to the public layout: what is written, resumed, left out and refused."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_vision import saved, small_vit  # noqa: F401  (a fixture)
+
+from hrem_lib import cli, data, extract, vision
+from hrem_lib.captions import Described, read_captions
+from hrem_lib.config import UserError
+from hrem_lib.vision import Looker, Regions
+
+N = 150  # more than two chunks
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures whose color tells their number, in two folders; two of them cannot be read, one is not there."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "more").mkdir()
+    for i in range(N):
+        Image.new("RGB", (20 + i % 3, 10), (i, 0, 7)).save(folder / ("more" if i % 2 else ".") / f"{i}.png")
+    (folder / "3.txt").write_text("no picture")
+    (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:50])
+    (folder / "text.jpg").write_text("no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def items():
+    found = [Described(f"{i}.png", tuple(f"caption {i} {k}" for k in range(5 + i % 2))) for i in range(N)]
+    found.insert(70, Described("cut.png", ("x",)))
+    found.insert(5, Described("text.jpg", ("x",)))
+    found.append(Described("nowhere.png", ("x",)))
+    return found
+
+
+def color_looker(calls=None, regions=3):
+    """One region for even pictures, two for odd ones; the feature is the color."""
+
+    def look(pictures):
+        if calls is not None:
+            calls.append(len(pictures))
+        found = []
+        for (number, _, blue), (width, height) in pictures:
+            r = 1 + number % 2
+            values = np.tile(np.array([number, 1, blue, 2], np.float32), (r, 1))
+            found.append(Regions(values, np.tile(np.array([0, 0, width, height], np.float32), (r, 1))))
+        return found
+
+    return Looker(lambda picture: (picture.getpixel((0, 0)), picture.size), look, regions, "color")
+
+
+def test_layout(folder, items, tmp_path):
+    done = extract.extract_split(folder, items, tmp_path / "mine_precomp", "test", color_looker())
+    assert done["rows"] == N and done["repeated"] == 0
+    assert set(done["unreadable"]) == {"cut.png", "text.jpg", "nowhere.png"}
+    assert done["unreadable"]["nowhere.png"] == "not found" and "identify" in done["unreadable"]["text.jpg"]
+    split = data.open_split(tmp_path / "mine_precomp", "test")
+    assert split.n_images == N and split.captions_per_image == 5 and split.ids == [f"{i}.png" for i in range(N)]
+    regions, mask = split.regions(range(N))
+    assert regions[:, 0, 0].tolist() == list(range(N)) and regions.dtype.is_floating_point
+    assert mask.sum(1).tolist() == [1 + i % 2 for i in range(N)]
+    assert split.captions[5 * 7 : 5 * 7 + 2] == ["caption 7 0", "caption 7 1"]
+    assert split.boxes[4, 0].tolist() == [0, 0, 21, 10] and split.boxes[4, 2].tolist() == [0, 0, 0, 0]
+    assert not list((tmp_path / "mine_precomp").glob("*.part"))
+
+
+def test_an_interrupted_call_goes_on_and_gives_the_same(folder, items, tmp_path):
+    whole, calls = tmp_path / "whole_precomp", []
+    extract.extract_split(folder, items, whole, "train", color_looker())
+    broken = color_looker(calls)
+
+    def stop_late(pictures):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return broken.look(pictures)
+
+    part = tmp_path / "part_precomp"
+    with pytest.raises(KeyboardInterrupt):
+        extract.extract_split(folder, items, part, "train", broken._replace(look=stop_late), batch=64)
+    with open(part / "train_ims.npy.part", "ab") as file:  # written, but the machine stopped before the record
+        file.write(b"half a row")
+    assert (
+        not (part / "train_ims.npy").exists() and json.loads((part / "train_extract.json").read_text())["next"] == 128
+    )
+    extract.extract_split(folder, items, part, "train", color_looker(calls), batch=64)
+    assert calls == [63, 63, N - 126]
+    for name in ("train_ims.npy", "train_boxes.npy", "train_caps.txt", "train_ids.txt", "train_extract.json"):
+        assert (part / name).read_bytes() == (whole / name).read_bytes(), name
+    extract.extract_split(folder, items, part, "train", color_looker(calls))  # done already
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("stage", ["captions", "last record"])
+def test_stopped_after_the_last_picture(folder, items, tmp_path, monkeypatch, stage):
+    out = tmp_path / "a_precomp"
+
+    def no_space(path, content):
+        if stage == "captions" or content["done"]:
+            raise OSError("disk full")
+        write_json(path, content)
+
+    write_json = extract.write_json
+    with monkeypatch.context() as patch:
+        patch.setattr(extract, "write_bytes" if stage == "captions" else "write_json", no_space)
+        with pytest.raises(OSError, match="disk full"):
+            extract.extract_split(folder, items, out, "train", color_looker())
+    done = extract.extract_split(folder, items, out, "train", color_looker())
+    assert done["done"] and data.open_split(out, "train").regions(range(N))[0][:, 0, 0].tolist() == list(range(N))
+
+
+def test_other_settings_are_refused(folder, items, tmp_path):
+    out = tmp_path / "a_precomp"
+    extract.extract_split(folder, items, out, "dev", color_looker())
+    for words, change in {
+        "got half|got dtype = float16": {"half": True},
+        "captions_per_image = 2": {"count": 2},
+        "got regions = 4": {"looker": color_looker(regions=4)},
+        "got items": {"items": items[:50]},
+    }.items():
+        with pytest.raises(UserError, match=words):
+            extract.extract_split(
+                **{"folder": folder, "items": items, "out": out, "split": "dev", "looker": color_looker(), **change}
+            )
+    (out / "dev_extract.json").unlink()
+    with pytest.raises(UserError, match="is there already"):
+        extract.extract_split(folder, items, out, "dev", color_looker())
+
+
+def test_float16_and_values_that_do_not_fit(folder, items, tmp_path):
+    extract.extract_split(folder, items, tmp_path / "a_precomp", "dev", color_looker(), half=True)
+    assert np.load(tmp_path / "a_precomp" / "dev_ims.npy").dtype == np.float16
+    looker = color_looker()
+
+    def large(pictures):
+        return [Regions(1e6 * seen.features, seen.boxes) for seen in looker.look(pictures)]
+
+    with pytest.raises(UserError, match=r"0.png: got features with NaN or infinity in float16"):
+        extract.extract_split(folder, items, tmp_path / "b_precomp", "dev", looker._replace(look=large), half=True)
+
+
+def test_nothing_readable(folder, tmp_path):
+    with pytest.raises(UserError, match=r"no readable picture of 1 \(text.jpg"):
+        extract.extract_split(folder, [Described("text.jpg", ("x",))], tmp_path / "a_precomp", "dev", color_looker())
+    with pytest.raises(UserError, match="not a folder"):
+        extract.extract_split(folder / "none", [Described("a", ("x",))], tmp_path, "dev", color_looker())
+
+
+def test_pictures_are_found_by_name_below_the_folder(tmp_path):
+    for place in ("a/1.png", "b/1.png", "b/2.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(b"")
+    find = extract.picture_finder(tmp_path)
+    assert find("a/1.png") == tmp_path / "a" / "1.png" and find("2.png") == tmp_path / "b" / "2.png"
+    assert find("val2014/2.png") == tmp_path / "b" / "2.png"
+    with pytest.raises(FileNotFoundError, match="2 files of this name"):
+        find("1.png")
+
+
+def test_pictures_in_other_modes_and_turned(tmp_path):
+    for mode in ("P", "L", "RGBA", "CMYK", "I;16"):
+        path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+        Image.new(mode, (4, 3)).save(path)
+        assert extract.read_picture(path).mode == "RGB"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a camera held on its side
+    Image.new("RGB", (4, 3)).save(tmp_path / "turned.jpg", exif=exif)
+    assert extract.read_picture(tmp_path / "turned.jpg").size == (3, 4)
+
+
+def test_command_with_a_transformers_model(saved, tmp_path, capsys):  # noqa: F811
+    pictures = data.sample_dir().parent / "pictures"
+    split = data.open_split(data.sample_dir(), "test")
+    lines = [f"{split.ids[i]}#{k}\t{split.captions[5 * i + k]}" for i in range(20) for k in range(5 - (i % 3 == 0))]
+    lines.append("gone.png#0\tA picture that is not there .")
+    (tmp_path / "captions.token").write_text("\n".join(lines))
+    out = tmp_path / "mine_precomp"
+    command = ["extract", str(pictures), "--captions", str(tmp_path / "captions.token"), "--out", str(out)]
+    command += ["--model", saved(small_vit), "--regions", "9", "--device", "cpu"]
+    assert cli.main(command) == 0
+    text = capsys.readouterr().out
+    assert "left out gone.png: not found" in text and "repeated to 5" in text and "hrem train f8k" in text
+    sizes = {name: data.open_split(out, name).n_images for name in ("train", "dev", "test")}
+    assert sum(sizes.values()) == 20 and sizes["dev"] + sizes["test"] in (3, 4)
+    train = data.open_split(out, "train")
+    (one,) = vision.open_looker(saved(small_vit), 9).look(
+        [vision.open_looker(saved(small_vit), 9).prepare(extract.read_picture(pictures / train.ids[0]))]
+    )
+    np.testing.assert_allclose(train.regions([0])[0][0].numpy(), one.features, atol=1e-5)
+    assert cli.main(command) == 0  # again: done already
+    (tmp_path / "keep.txt").write_text("\n".join(split.ids[:2]))
+    assert cli.main([*command[:-6], "--model", saved(small_vit), "--split", "extra", "--regions", "9", "--keep", str(tmp_path / "keep.txt")]) == 0  # fmt: skip # noqa: E501
+    assert data.open_split(out, "extra").ids == split.ids[:2]
+    (tmp_path / "keep.txt").write_text("other.png\n")
+    assert cli.main([*command, "--keep", str(tmp_path / "keep.txt")]) == 2
+    assert len(read_captions(tmp_path / "captions.token")) == 21
