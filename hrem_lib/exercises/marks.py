@@ -5,7 +5,7 @@
     total("A1", 6)
 
 The same cell runs in the student's notebook (where only the visible parts are left) and in the grader, where the
-student's functions stand for calls into a process of their own (`notebooks/assignments/tools`).
+student's functions stand for calls into a process of their own (`notebooks/assignments/grader`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hrem_lib.exercises import Wrong
 _earned: dict[str, dict[str, tuple[float, float]]] = {}  # question -> part -> (earned, possible)
 
 
-class part:  # noqa: N801 - reads as a word in the test cells
+class part:
     """A part of a question: full points if its block ends without an error, none otherwise; never raises.
 
     Args:

@@ -1,9 +1,11 @@
 """The course's commands; `make release` and `make grade` in the project's Makefile call them.
 
-    python course.py release [A ...]          write the student versions to release/, and a zip of each
-    python course.py grade A SUBMISSIONS      mark a folder of submissions; write marks-A.csv and feedback/
-    python course.py feedback A               after a person has marked the rest in formgrader: both anew
-    python course.py validate                 build all, with the points of each question
+python course.py release [A ...]          write the student versions to release/, and a zip of each
+python course.py grade A SUBMISSIONS      mark a folder of submissions; write marks-A.csv and feedback/
+python course.py feedback A [MARKS.csv]   both anew, after a person has marked the rest (in formgrader, or in a
+                                          table with the columns student, question, points, comment)
+python course.py similar A                pairs of submissions with equal answers
+python course.py points                   the questions and points of all assignments
 """
 
 from __future__ import annotations
@@ -21,18 +23,20 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # nbgrader's alembic
+# nbgrader calls `alembic` by its name
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 warnings.filterwarnings("ignore", "Object of type <Submitted")  # nbgrader with SQLAlchemy 2.1; harmless
 
 import nbformat  # noqa: E402
-from hrem_lib.config import UserError  # noqa: E402
-from nbgrader.api import Gradebook  # noqa: E402
+from grader import build, intake, sandbox, steps  # noqa: E402
+from grader import similar as alike  # noqa: E402
+from nbgrader.api import Gradebook, MissingEntry  # noqa: E402
 from nbgrader.apps import NbGraderAPI  # noqa: E402
 from nbgrader.coursedir import CourseDirectory  # noqa: E402
 from traitlets.config import PyFileConfigLoader  # noqa: E402
 
-from tools import build, intake, sandbox, steps  # noqa: E402
+from hrem_lib.config import UserError  # noqa: E402
 
 
 def api() -> NbGraderAPI:
@@ -136,16 +140,42 @@ def feedback(name: str, notes: dict[str, str] | None = None) -> list[dict]:
     return rows
 
 
-def validate() -> None:
-    """Build every assignment and print its questions and points."""
+def enter(name: str, marks: Path) -> None:
+    """Enter a person's marks from a table with the columns student, question, points, comment."""
+    with open(marks, newline="", encoding="utf-8-sig") as file, Gradebook(api().coursedir.db_url) as book:
+        notebook = _source(name).stem
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                student, question, points = row["student"], row["question"], float(row["points"])
+                grade = book.find_grade(question, notebook, name, student)
+            except (KeyError, ValueError, MissingEntry) as error:
+                raise UserError(f"{marks} line {number}: {error}, wanted student, question, points, comment") from None
+            if not 0 <= points <= grade.max_score:
+                raise UserError(f"{marks} line {number}: got {points:g} points, wanted 0 to {grade.max_score:g}")
+            grade.manual_score, grade.needs_manual_grade = points, False
+            book.find_comment(question, notebook, name, student).manual_comment = row.get("comment") or None
+        book.db.commit()
+
+
+def similar(name: str) -> None:
+    """Print pairs of submissions with equal answers."""
+    released = HERE / "release" / name / f"{_source(name).stem}.ipynb"
+    found = alike.pairs(HERE / "submitted", nbformat.read(released, as_version=4), released.name, name)
+    for one, other, same in found:
+        print(f"{one} and {other}: {len(same)} answers the same but for names: {' '.join(same)}")
+    print(f"{len(found)} pairs")
+
+
+def show_points() -> None:
+    """Print the questions and points of every assignment."""
     for name, source in build.assignments(HERE).items():
         book, _ = build.notebook(source, build.settings(HERE)["course_seed"])
         found = build.points(book)
         tests, person = (sum(p for p, by_test in found.values() if by_test is kind) for kind in (True, False))
-        print(f"{name}: {tests} points by tests, {person} by a person: {', '.join(found)}")
+        print(f"{name}: {tests} points by tests, {person} by a person:", *(f"{q} {p}" for q, (p, _) in found.items()))
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -153,18 +183,26 @@ def main() -> int:
     marking = commands.add_parser("grade")
     marking.add_argument("name")
     marking.add_argument("submissions", type=Path)
-    commands.add_parser("feedback").add_argument("name")
-    commands.add_parser("validate")
-    args = parser.parse_args()
+    second = commands.add_parser("feedback")
+    second.add_argument("name")
+    second.add_argument("marks", nargs="?", type=Path)
+    commands.add_parser("similar").add_argument("name")
+    commands.add_parser("points")
+    args = parser.parse_args(words)
     try:
         if args.command == "release":
             release(args.names)
-        elif args.command == "validate":
-            validate()
+        elif args.command == "points":
+            show_points()
+        elif args.command == "similar":
+            similar(args.name)
         else:
+            if args.command == "feedback" and args.marks:
+                enter(args.name, args.marks)
             rows = grade(args.name, args.submissions) if args.command == "grade" else feedback(args.name)
             for row in rows:
-                print(f"{row['student']:<24} tests {row['tests']:g}  person {row['person']:g}  to mark: {row['to mark']}")
+                waiting = f"  to mark: {row['to mark']}" if row["to mark"] else ""
+                print(f"{row['student']:<24} tests {row['tests']:g}  person {row['person']:g}{waiting}")
             print(f"marks-{args.name}.csv and feedback/ are written")
     except UserError as error:
         print(error, file=sys.stderr)

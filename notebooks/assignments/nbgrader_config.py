@@ -6,21 +6,18 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from grader import build  # noqa: E402
+from grader.steps import ClearAnswers, HideTests, Rebuild, RunApart  # noqa: E402
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor  # noqa: E402
 from nbgrader import preprocessors as steps  # noqa: E402
-
-from tools import build  # noqa: E402
-from tools.steps import HideTests, Rebuild, RunApart  # noqa: E402
 
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = build.settings(HERE)["course_id"]
 c.CourseDirectory.root = str(HERE)
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "*.py"]  # *.py: the sources
-c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
-c.ClearSolutions.text_stub = "*Your answer here.*"
 c.GenerateAssignment.preprocessors = [  # nbgrader's own, without tests made from templates
     steps.LockCells,
-    steps.ClearSolutions,
+    ClearAnswers,  # in place of ClearSolutions
     steps.ClearOutput,
     steps.CheckCellMetadata,
     steps.ComputeChecksums,

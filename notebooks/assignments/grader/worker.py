@@ -1,18 +1,20 @@
 """The process that runs students' code. Started by `sandbox.py` as `python worker.py FD`; knows no hidden test.
 
 The first process only imports the libraries. For each submission it forks a session (a new process group in a jail),
-which runs the notebook's cells and then answers calls of the student's functions, each in a fork of its own: a call that
-crashes, hangs or changes a global variable has no influence on the next one.
+which runs the notebook's cells and then answers calls of the student's functions, each in a fork of its own: a call
+that crashes, hangs or changes a global variable has no influence on the next one.
 """
 
 from __future__ import annotations
 
+import math
 import os
-import select
+import resource
 import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "inline"
@@ -24,9 +26,10 @@ from IPython.utils.capture import capture_output
 from matplotlib_inline.backend_inline import configure_inline_support
 
 import hrem_lib.exercises.marks
-from tools import jail
-from tools.codec import Gone, pack, receive, send, unpack
+from grader import jail
+from grader.codec import Gone, pack, receive, send, unpack
 
+WAIT = 10  # seconds that may pass for a second of processor time
 KEPT = ("text/plain", "image/png")  # outputs that are kept: no script of a student runs in the instructor's browser
 
 
@@ -67,6 +70,7 @@ def warm_up() -> None:
     """Import what every notebook needs; start no threads, so that forking is safe."""
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
+    torch.nn.GRU(4, 4)(torch.ones(2, 2, 4))  # what the libraries look up at their first use, they look up now
     import hrem_lib.checkpoints
     import hrem_lib.interaction
     import hrem_lib.plots
@@ -85,6 +89,12 @@ def session(channel: socket.socket, job: dict) -> None:
     os.environ.update(HOME=str(folder), TMPDIR=str(folder), MPLCONFIGDIR=str(folder), HF_HUB_OFFLINE="1")
     jail.limit(job["cpu_seconds"], job["memory_gb"], job["file_mb"])
     apart = jail.isolate(folder, hidden)
+    if apart:
+        inner = os.fork()  # the first process of its own process namespace: if it ends, all in it end
+        if inner:
+            channel.close()
+            os.waitpid(inner, 0)
+            os._exit(0)
     shell = Shell.instance(colors="nocolor")
     shell.history_manager.enabled = False
     configure_inline_support(shell, os.environ["MPLBACKEND"])
@@ -105,11 +115,18 @@ def session(channel: socket.socket, job: dict) -> None:
 def run_cell(shell: InteractiveShell, source: str, seconds: float) -> dict:
     """Run one cell; its outputs, and the name and text of its error or None."""
 
+    rings = []
+
     def stop(*_: object) -> None:
+        rings.append(1)
+        if len(rings) > 20:
+            os._exit(1)  # the cell goes on whatever is raised
         raise Overtime
 
     signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 0.1)  # processor time: a busy machine costs nobody points
+    signal.setitimer(signal.ITIMER_REAL, WAIT * seconds, 0.1)  # for cells that sleep
     outputs, error = [], None
     try:
         with capture_output() as captured:
@@ -129,6 +146,7 @@ def run_cell(shell: InteractiveShell, source: str, seconds: float) -> dict:
     except BaseException as problem:
         error = [type(problem).__name__, str(problem)[:300]]
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
     return {"outputs": outputs, "error": error}
 
@@ -143,20 +161,36 @@ def in_fork(names: dict, message: dict, guard: jail.Guard, channel: socket.socke
         mine.close()
         channel.close()
         try:
+            limit = math.ceil(message["seconds"])
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))  # of this fork alone; the system ends it
             send(theirs, answer(names, message))
         finally:
             os._exit(0)
     theirs.close()
-    try:
-        reply = receive(mine, message["seconds"])
-    except Gone as gone:
-        reply = {"error": ["Overtime", ""] if "slow" in str(gone) else ["Crash", "the process ended"]}
+    reply = None
+    with suppress(Gone):
+        reply = receive(mine, WAIT * message["seconds"])
     guard.paused = True
-    os.kill(child, signal.SIGKILL)
+    os.kill(child, signal.SIGTERM if reply is None else signal.SIGKILL)
     guard.paused = False
-    os.waitpid(child, 0)
+    if reply is None:
+        reply = {"error": ["Overtime", ""] if _ended_by_limit(child) else ["Crash", "the process ended"]}
+    else:
+        os.waitpid(child, 0)
     mine.close()
     return reply
+
+
+def _ended_by_limit(child: int) -> bool:
+    """Whether a fork without an answer used up its time (or slept through it)."""
+    for _ in range(20):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL, signal.SIGTERM)
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
 
 
 def answer(names: dict, message: dict) -> dict:

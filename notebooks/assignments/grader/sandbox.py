@@ -13,12 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+
+from grader.codec import Gone, pack, receive, send, unpack
 from hrem_lib.exercises import Wrong
-from tools.codec import Gone, pack, receive, send, unpack
 
 HERE = Path(__file__).resolve().parent
-GRACE = 5.0  # seconds beyond a limit before the grader stops waiting for the process itself
+WAIT = 12  # seconds that the grader waits for a second of processor time; the process itself stops a little earlier
+START = 600  # seconds for a process to start, on the busiest machine
 RESTARTS = 4
+FAILURES = 3  # calls of one function that crash or are too slow; more are not tried
 
 
 class StudentError(Exception):
@@ -42,6 +46,7 @@ class Workers:
         }
         self.scratch = Path(tempfile.mkdtemp(prefix="hrem-grading-")).resolve()
         environment["HOME"] = str(self.scratch)
+        environment["MPLCONFIGDIR"] = matplotlib.get_cachedir()  # the font list is there; making it anew takes long
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -50,7 +55,7 @@ class Workers:
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
-        receive(self.control, 120)
+        receive(self.control, START)
         return self
 
     def fork(self, job: dict) -> tuple[socket.socket, int]:
@@ -59,7 +64,7 @@ class Workers:
         socket.send_fds(self.control, [b"x"], [theirs.fileno()])
         send(self.control, job)
         theirs.close()
-        return mine, receive(self.control, 60)["pid"]
+        return mine, receive(self.control, START)["pid"]
 
     def __exit__(self, *_: object) -> None:
         self.control.close()
@@ -88,6 +93,7 @@ class Session:
         for path in self.folder.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
         self.done: list[str] = []  # cells that ran to their end, for a new start
+        self.failures: dict[str, int] = {}  # by function
         self.starts, self.apart, self.channel = 0, False, None
 
     def __enter__(self) -> Session:
@@ -103,7 +109,7 @@ class Session:
         names = ("cpu_seconds", "memory_gb", "file_mb")
         job = {"folder": str(self.folder), "hidden": self.hidden, **{name: self.limits[name] for name in names}}
         self.channel, self.pid = self.workers.fork(job)
-        self.apart = receive(self.channel, 60)["apart"]
+        self.apart = receive(self.channel, START)["apart"]
 
     def _end(self) -> None:
         if self.channel is not None:
@@ -118,7 +124,7 @@ class Session:
             return {"error": ["Crash", "the submission ended its process too often"]}
         try:
             send(self.channel, message)
-            reply = receive(self.channel, message["seconds"] + GRACE)
+            reply = receive(self.channel, WAIT * message["seconds"])
             if isinstance(reply, dict):
                 return reply
         except Gone as gone:
@@ -132,7 +138,7 @@ class Session:
                 for source in self.done:
                     seconds = self.limits["cell_seconds"]
                     send(self.channel, {"do": "cell", "source": source, "seconds": seconds})
-                    receive(self.channel, seconds + GRACE)
+                    receive(self.channel, WAIT * seconds)
             except Gone:
                 self._end()
         return {"error": ["Overtime", ""] if slow else ["Crash", "the process ended"]}
@@ -161,10 +167,13 @@ class Session:
             NotImplementedError: it is still the stub; StudentError: it stopped, crashed or was too slow.
         """
         seconds = self.limits["call_seconds"]
-        reply = self._ask(
-            {"do": do, "name": name, "args": pack(args), "keywords": pack(keywords), "seconds": seconds, "seed": 0, **more}
-        )
+        if self.failures.get(name, 0) >= FAILURES:
+            raise StudentError("Crash", f"{FAILURES} calls crashed or were too slow, so no more were tried")
+        message = {"do": do, "name": name, "args": pack(args), "keywords": pack(keywords), "seed": 0, **more}
+        reply = self._ask({**message, "seconds": seconds})
         if "error" in reply:
+            if reply["error"][0] in ("Overtime", "Crash"):
+                self.failures[name] = self.failures.get(name, 0) + 1
             _raise(reply["error"], seconds)
         return _unpacked(reply)
 
@@ -183,7 +192,7 @@ def _raise(error: list, seconds: float = 0) -> None:
     if kind == "Wrong":
         raise Wrong(text)
     if kind == "Overtime":
-        text = f"more than {seconds:g} seconds for one call"
+        text = f"more than {seconds:g} seconds of processor time for one call"
     raise StudentError(kind, text)
 
 

@@ -1,19 +1,19 @@
 """Make the nbgrader source notebooks of the assignments from `source/NAME/*.py` and the course's seed.
 
-A source is a Python file with `# %%` cells (jupytext's percent format, as for the lessons). What a cell is stands in its
-first line:
+A source is a Python file with `# %%` cells (jupytext's percent format, as for the lessons). What a cell is stands in
+its first line:
 
     # %% numbers=true                run here, in no notebook: sets the values for {{...}}
     # %% [markdown]                  text
     # %% given="setup"               code that students get; "setup" cells run in the grader, too
     # %% given="..." skip=true       code that is not run again in grading (long training)
-    # %% answer="A1"                 a student's code; the solution stands between ### BEGIN SOLUTION and ### END SOLUTION
+    # %% answer="A1"                 a student's code; its solution between ### BEGIN SOLUTION and ### END SOLUTION
     # %% test="A1" points=6          marks, with hidden parts between ### BEGIN HIDDEN TESTS and ### END HIDDEN TESTS
     # %% [markdown] manual="A7" points=4     a person marks it; a model answer stands between the solution marks
     # %% [markdown] rubric="A7"      in no notebook: goes into rubrics/NAME.md with the model answer
 
-`{{expression}}` is replaced by its value. The numbers cell has `np`, `torch`, `rng`, `data_seed` (students may see it) and
-`hidden_seed` (only in hidden tests). The seeds follow from `course_seed` by SHA-256, one for each assignment.
+`{{expression}}` is replaced by its value. The numbers cell has `np`, `torch`, `rng`, `data_seed` (students may see it)
+and `hidden_seed` (only in hidden tests). The seeds follow from `course_seed` by SHA-256, one for each assignment.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import torch
 COURSE = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"\{\{(.+?)\}\}")
 SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
+BEGIN = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 HIDDEN = re.compile(r"^ *### BEGIN HIDDEN TESTS\n.*?^ *### END HIDDEN TESTS\n?", re.DOTALL | re.MULTILINE)
 
 
@@ -104,6 +105,17 @@ def points(book: nbformat.NotebookNode) -> dict[str, tuple[float, bool]]:
 def without_hidden(text: str) -> str:
     """A test cell as students get it."""
     return HIDDEN.sub("", text).rstrip("\n")
+
+
+def stub(text: str, code: bool) -> str:
+    """An answer cell as students get it: inside a function a NotImplementedError, at the top of a cell nothing."""
+
+    def instead(found: re.Match) -> str:
+        if not code:
+            return "*Your answer here.*\n"
+        return f"{found[1]}raise NotImplementedError\n" if found[1] else ""
+
+    return BEGIN.sub(instead, text).rstrip("\n")
 
 
 def solved(text: str) -> str:

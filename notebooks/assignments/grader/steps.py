@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import io
 from pathlib import Path
@@ -12,9 +13,21 @@ import nbformat
 from nbgrader import utils
 from nbgrader.preprocessors import ClearHiddenTests, NbGraderPreprocessor
 
-from tools import build, intake, sandbox
+from grader import build, intake, sandbox
 
-shared: dict[str, Any] = {}  # the `Workers` of a grading run, by "workers"; made anew where nbgrader is called by itself
+shared: dict[str, Any] = {}  # "workers": the `Workers` of a grading run; made anew where nbgrader is called by itself
+
+
+class ClearAnswers(NbGraderPreprocessor):
+    """In place of nbgrader's ClearSolutions: no stub where the cell itself would stop at it."""
+
+    def preprocess_cell(self, cell: nbformat.NotebookNode, resources: dict, index: int) -> tuple:
+        """Take the solution out of an answer cell."""
+        if utils.is_solution(cell):
+            cell.source = build.stub(cell.source, cell.cell_type == "code")
+        if "SOLUTION" in cell.source:
+            raise ValueError(f"{cell.metadata.nbgrader.grade_id}: marks of a solution outside an answer, or unmatched")
+        return cell, resources
 
 
 class Rebuild(NbGraderPreprocessor):
@@ -99,9 +112,9 @@ def sentence(error: list, seconds: float) -> str:
     """What the feedback says about a cell that stopped."""
     kind, text = error
     if kind == "Overtime":
-        return f"This cell ran longer than {seconds:g} seconds and was stopped."
+        return f"This cell took more than {seconds:g} seconds of processor time (or slept long) and was stopped."
     if kind == "Crash":
-        return "This cell ended its process; the cells above were run again and this one left out."
+        return "This cell ended its process or could not be stopped; the others were run again without it."
     return f"This cell stopped with {kind}: {text}"
 
 
@@ -119,13 +132,16 @@ def mark(source: str, given: dict, session: sandbox.Session) -> list:
     """Run a test cell here, the student's names standing for their process; its outputs, the mark last."""
     tree = ast.parse(source)
     last = tree.body.pop().value
-    names = dict(given)
-    for name in sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}):
-        if name not in names and name not in __builtins__:
-            names[name] = session.get(name)
-    for node in ast.walk(tree):  # what the test itself defines is no answer of the student
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.pop(node.id, None)
+    names, defined, used = dict(given), set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else defined).add(node.id)
+        elif isinstance(node, ast.FunctionDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.arg):
+            defined.add(node.arg)
+    for name in sorted(used - defined - set(names) - set(dir(builtins))):
+        names[name] = session.get(name)
     text = io.StringIO()
     try:
         with contextlib.redirect_stdout(text):

@@ -1,20 +1,21 @@
 """Limits for a process that runs a student's code: no network, nothing written outside its folder, time and memory.
 
 Two layers. Linux namespaces, where the machine allows them: no network device, the whole file system read-only but for
-the submission's folder, the course folder empty. And in any case Python's audit hook, which refuses sockets, other
-processes, and files of the course; it can't be taken out again, but code in C (ctypes) passes it.
+the submission's folder, the course folder empty, no other process in sight. And in any case Python's audit hook, which
+refuses sockets, other processes, and files of the course; it can't be taken out again, but code in C (ctypes) passes it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-CLONE = {"fs": 0x00020000, "ipc": 0x08000000, "user": 0x10000000, "net": 0x40000000}
+CLONE_FS, CLONE_IPC, CLONE_USER, CLONE_PID, CLONE_NET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 4096, 16384, 1 << 18
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_RDONLY = 442, -100, 0x8000, 1
 
@@ -36,7 +37,7 @@ def limit(cpu_seconds: int, memory_gb: float, file_mb: int) -> None:
 
 
 def isolate(folder: Path, hidden: list[Path]) -> bool:
-    """Put this process into namespaces of its own.
+    """Put this process into namespaces of its own; its next fork is the first process in sight of its own forks.
 
     Args:
         folder: the only place that stays writable
@@ -48,7 +49,7 @@ def isolate(folder: Path, hidden: list[Path]) -> bool:
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.getuid(), os.getgid()
-    if libc.unshare(CLONE["user"] | CLONE["fs"] | CLONE["net"] | CLONE["ipc"]) != 0:
+    if libc.unshare(CLONE_USER | CLONE_FS | CLONE_NET | CLONE_IPC | CLONE_PID) != 0:
         return False
     with suppress(OSError):
         Path("/proc/self/setgroups").write_text("deny")
@@ -63,7 +64,8 @@ def isolate(folder: Path, hidden: list[Path]) -> bool:
         return libc.mount(*texts, ctypes.c_ulong(flags), None) == 0
 
     done = mount(None, "/", None, MS_REC | MS_PRIVATE)
-    done &= all(mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV) for place in hidden if place.is_dir())
+    for place in (*hidden, Path("/proc")):  # /proc shows the grader's process and its memory
+        done &= not place.is_dir() or mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV)
     done &= mount(str(folder), folder, None, MS_BIND)
     for place, clear, put in ((Path("/"), 0, ATTR_RDONLY), (folder, ATTR_RDONLY, 0)):
         attributes = (ctypes.c_uint64 * 4)(put, clear, 0, 0)
@@ -119,5 +121,8 @@ class Guard:
         inside = real == self.folder or real.startswith(self.folder + os.sep)
         if any(real == place or real.startswith(place + os.sep) for place in self.hidden):
             raise PermissionError(f"{os.path.basename(real)} belongs to the grader")
+        other = re.match(r"/proc/(\d+)", real)
+        if other and int(other[1]) != os.getpid():
+            raise PermissionError("other processes are not to be looked at")
         if writes and not inside and real != os.devnull:
             raise PermissionError(f"{os.path.basename(real)} lies outside the submission's folder")

@@ -42,7 +42,6 @@ def pack(value: Any) -> Any:
 
 
 def _array(values: np.ndarray) -> dict:
-    values = np.ascontiguousarray(values)
     return {"shape": list(values.shape), "type": values.dtype.str, "data": base64.b64encode(values.tobytes()).decode()}
 
 
