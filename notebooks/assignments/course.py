@@ -115,8 +115,12 @@ def grade(name: str, inbox: Path) -> list[dict]:
 
 def feedback(name: str, notes: dict[str, str] | None = None) -> list[dict]:
     """feedback/STUDENT/NAME/*.html for all graded students, and marks-NAME.csv; returns its rows."""
-    _done(api().generate_feedback(name), f"feedback of {name}")
     source = _source(name)
+    if not any((HERE / "autograded").glob(f"*/{name}/*.ipynb")):
+        raise UserError(
+            f"assignment {name}: nothing is graded yet, wanted `make grade` first (see grade.log)"
+        )
+    _done(api().generate_feedback(name), f"feedback of {name}")
     questions = build.points(nbformat.read(source.with_suffix(".ipynb"), as_version=4))
     rows = []
     with Gradebook(api().coursedir.db_url) as book:

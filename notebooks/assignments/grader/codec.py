@@ -83,7 +83,7 @@ def receive(channel: socket.socket, seconds: float | None) -> dict:
         if size > LARGEST:
             raise Gone("the answer is too large")
         return json.loads(_read(channel, size, end))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Gone(str(error) or "no answer") from None
 
 

@@ -38,7 +38,7 @@ def rebuild(submitted: nbformat.NotebookNode, released: nbformat.NotebookNode) -
                 elif name in answered and source.strip() not in (place.source.strip(), ""):
                     behind.setdefault(last, []).append(_own(cell.cell_type, source))
             if "outputs" in place and place.metadata.get("hrem", {}).get("skip"):
-                place.outputs = _plain(cell.get("outputs", []))  # not run again: what the student's machine gave
+                place.outputs = plain(cell.get("outputs", []))  # not run again: what the student's machine gave
         elif cell.cell_type in ("code", "markdown"):
             behind.setdefault(last, []).append(_own(cell.cell_type, source))
     cells = list(behind[None])
@@ -55,7 +55,7 @@ def _own(kind: str, source: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_code_cell(source) if kind == "code" else nbformat.v4.new_markdown_cell(source)
 
 
-def _plain(outputs: list) -> list:
+def plain(outputs: list) -> list:
     """Outputs as text and pictures: no script of a student runs in the instructor's browser."""
     kept = []
     for output in outputs[:20]:
@@ -63,7 +63,7 @@ def _plain(outputs: list) -> list:
             text = output.get("text", "")
             kept.append(nbformat.v4.new_output("stream", name="stdout", text="".join(text)[:20_000]))
         elif "data" in output:
-            data = {kind: value for kind, value in output["data"].items() if kind in KEPT}
+            data = {kind: "".join(value) for kind, value in output["data"].items() if kind in KEPT}
             kept.append(nbformat.v4.new_output("display_data", data))
     return kept
 

@@ -2,7 +2,7 @@
 
 Two layers. Linux namespaces, where the machine allows them: no network device, the whole file system read-only but for
 the submission's folder, the course folder empty, no other process in sight. And in any case Python's audit hook, which
-refuses sockets, other processes, and files of the course; it can't be taken out again, but code in C (ctypes) passes it.
+refuses sockets, other processes, and files of the course; it can't be taken out again, but code in C (ctypes) passes.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def run(
                 cell.outputs = mark(known.source, given, session)
             elif known is None or not known.metadata.get("hrem", {}).get("skip"):
                 reply = session.run(cell.source)
-                cell.outputs = [nbformat.from_dict(output) for output in reply["outputs"]]
+                cell.outputs = reply["outputs"]
                 if reply["error"]:
                     cell.outputs.append(_text(sentence(reply["error"], limits["cell_seconds"]), "stderr"))
 

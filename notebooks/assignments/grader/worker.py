@@ -7,6 +7,7 @@ that crashes, hangs or changes a global variable has no influence on the next on
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 import resource
@@ -139,7 +140,7 @@ def run_cell(shell: InteractiveShell, source: str, seconds: float) -> dict:
             if text and not (name == "stdout" and error and "Traceback" in text):
                 outputs.append({"output_type": "stream", "name": name, "text": text})
         for rich in captured.outputs[:20]:
-            kept = {kind: value for kind, value in rich.data.items() if kind in KEPT}
+            kept = {kind: _text(value) for kind, value in rich.data.items() if kind in KEPT}
             outputs.append({"output_type": "display_data", "data": kept, "metadata": {}})
     except Overtime:
         error = ["Overtime", ""]
@@ -149,6 +150,10 @@ def run_cell(shell: InteractiveShell, source: str, seconds: float) -> dict:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
     return {"outputs": outputs, "error": error}
+
+
+def _text(value: str | bytes) -> str:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)[:2_000_000]
 
 
 def in_fork(names: dict, message: dict, guard: jail.Guard, channel: socket.socket) -> dict:

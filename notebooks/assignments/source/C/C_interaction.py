@@ -419,14 +419,14 @@ print("nodes", len(A), " links", int(A.sum()))
 # In a cell of your own: set three of the four strengths of C2 to 1 and sweep the fourth from 0 to 6, for each block in turn; draw the four `attention_shares` (mean over heads) over it. In at most 150 words:
 #
 # 1. What does λ of i2t do to the *pictures'* rows, and why does it hardly change the captions' rows in this one layer?
-# 2. Which block's strength raises the share of the partner, and why does raising λ of i2i lower it?
+# 2. What do the four strengths do to the share of the partner, why does raising λ of i2i lower it, and why is it so small from the start?
 # 3. If λ were learned, which loss term would reward a large λ of i2t, and what could go wrong?
 
 # %% [markdown] manual="C8" points=5
 # ### BEGIN SOLUTION
 # A row's softmax holds two blocks. Raising i2t adds to the picture rows' scores of captions, so their attention moves from pictures (i2i) to captions, first of all to those with the largest S, the partner among them; caption rows use
-# t2i and t2t, which are untouched (only the next layer would see changed pictures). i2t and t2i raise the partner's share; raising i2i gives the mass to the picture itself (S = 1) and its lookalikes, and a softmax
-# shares one unit, so the partner loses. L(v-bar, u) rewards a large i2t strength: the picture's enhanced embedding copies its caption. Then it holds little of the picture itself, the loss is easy, and v learns less from it.
+# t2i and t2t, which are untouched (only the next layer would see changed pictures). i2t and t2i raise the partner's share, i2i and t2t lower it: they give the mass to the node itself (S = 1) and its lookalikes, and a softmax
+# shares one unit. With the public seed the partner has only 0.011 (0.015 with t2i at 6): a partner gets no special place in equation (7), and in this graph many are not connected at all. L(v-bar, u) rewards a large i2t strength: the picture's enhanced embedding copies its caption. Then it holds little of the picture itself, the loss is easy, and v learns less from it.
 # ### END SOLUTION
 
 # %% [markdown] rubric="C8"
@@ -434,7 +434,7 @@ print("nodes", len(A), " links", int(A.sum()))
 #
 # - 1 point: a readable figure, four panels or lines named, axes named.
 # - 1 point: i2t is in the picture rows only; captions would change through a further layer.
-# - 1 point: competition within one softmax explains why i2i lowers the partner's share.
+# - 1 point: competition within one softmax explains why i2i lowers the partner's share; it is small since many partners are not connected.
 # - 1 point: names the crossed or enhanced loss (v̄ with u) as the one that rewards listening to the caption.
 # - 1 point: says what goes wrong (the answer leaks, the plain embedding learns less, one neighbor takes all).
 
