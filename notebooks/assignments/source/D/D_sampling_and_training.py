@@ -25,7 +25,7 @@ own = np.eye(5, dtype=bool)
 hand_semi = rule(hand, own, 0.2)
 hardest = [int(np.where(own[i], -9, hand[i]).argmax()) for i in range(5)]
 total_steps, warm = int(rng.choice([40, 60, 80])), int(rng.choice([4, 5, 8]))
-differences_hand = (rng.permutation(9)[:3] - 2.5).tolist()
+differences_hand = [*(float(x) for x in rng.permutation([2, 4, 7])[:2]), -1.0]
 flips = np.array([[a, b, c] for a in (1, -1) for b in (1, -1) for c in (1, -1)])
 hand_p = float(np.mean(np.abs((flips * differences_hand).mean(1)) >= abs(np.mean(differences_hand)) - 1e-9))
 
