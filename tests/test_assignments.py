@@ -411,31 +411,37 @@ def test_solutions_hold_for_another_course_seed(name, workers, tmp_path):
 LIMITS = {"cell_seconds": 2, "call_seconds": 1, "cpu_seconds": 60, "memory_gb": 6, "file_mb": 1}
 
 
+FUNCTIONS = """
+import torch
+count = [0]
+def f(x, y=1):
+    count[0] += 1
+    return {"a": x + y, "n": count[0]}
+def g():
+    raise ValueError("no")
+def h():
+    raise NotImplementedError
+z = object()
+"""
+
+
 def test_session_survives_and_forgets(workers, tmp_path):
     import numpy as np
     import torch
 
     with sandbox.Session(workers, tmp_path, [FOLDER], LIMITS) as session:
-        assert (
-            session.run(
-                "import torch\ncount = [0]\ndef f(x, y=1):\n    count[0] += 1\n    return {'a': x + y, 'n': count[0]}"
-            )["error"]
-            is None
-        )
+
+        def error(source):
+            return session.run(source)["error"]
+
+        assert error(FUNCTIONS) is None
         f = session.get("f")
-        assert (
-            torch.equal(f(torch.ones(2), y=2)["a"], torch.full((2,), 3.0)) and f(np.int64(3))["n"] == 1
-        )  # a fork each
-        assert session.run("1/0")["error"][0] == "ZeroDivisionError"
-        assert session.run("import os\nos._exit(3)")["error"] == ["Crash", "the process ended"]
-        assert session.starts == 2 and session.get("f")(1)["a"] == 2  # started again, without the cell
-        assert session.run("try:\n    while True: pass\nexcept Exception:\n    pass")["error"][0] == "Overtime"
-        assert (
-            session.run("def g():\n    raise ValueError('no')\ndef h():\n    raise NotImplementedError\nz = object()")[
-                "error"
-            ]
-            is None
-        )
+        assert torch.equal(f(torch.ones(2), y=2)["a"], torch.full((2,), 3.0))
+        assert f(np.int64(3))["n"] == 1  # every call is a fork: nothing is left of the first
+        assert error("1/0") == ["ZeroDivisionError", "division by zero"]
+        assert error("import os\nos._exit(3)") == ["Crash", "the process ended"]
+        assert session.starts == 2 and session.get("f")(1)["a"] == 2  # started again, without that cell
+        assert error("try:\n    while True: pass\nexcept Exception:\n    pass")[0] == "Overtime"
         with pytest.raises(sandbox.StudentError, match="no") as caught:
             session.get("g")()
         assert caught.value.kind == "ValueError"
@@ -444,7 +450,10 @@ def test_session_survives_and_forgets(workers, tmp_path):
                 session.get(name)()
         with pytest.raises(sandbox.StudentError, match="object is no number"):
             session.get("z")["key"]
-        assert "not allowed" in session.run("open('big', 'wb').write(b'x')\nos.fork()")["error"][1]
+        assert "not allowed" in error("import os\nopen('mine', 'wb').write(b'x')\nos.fork()")[1]
+        if session.apart:  # Linux: no other process in sight, no network device but the loopback that is down
+            (seen,) = session.run("print(os.getpid(), os.listdir('/proc'))")["outputs"]
+            assert seen.text == "1 []\n"
 
 
 def test_overtime_and_crashes_of_a_call(workers, tmp_path):
