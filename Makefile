@@ -1,9 +1,11 @@
 # make run: the main job on the sample data; make test: unit tests, then the notebooks; make lab: JupyterLab
+# make release, make grade: course assignments (notebooks/assignments/README.md); make assignments-check: their whole cycle
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+COURSE ?= notebooks/assignments
 
-.PHONY: run test unit notebooks lab bench clean
+.PHONY: run test unit notebooks lab bench release grade assignments-check clean
 
 run: .venv/installed
 	$(BIN)/hrem train sample $(ARGS)
@@ -23,9 +25,22 @@ lab: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+release: .venv/course
+	$(BIN)/python $(COURSE)/course.py release $(ARGS)
+
+grade: .venv/course
+	$(BIN)/python $(COURSE)/course.py grade $(ASSIGNMENT) $(SUBMISSIONS)
+
+assignments-check: .venv/course
+	$(BIN)/python -m pytest -q tests/test_assignments.py $(ARGS)
+
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/course: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[test,course]'
 	touch $@
 
 clean:

@@ -1,0 +1,218 @@
+"""The course's commands; `make release` and `make grade` in the project's Makefile call them.
+
+python course.py release [A ...]          write the student versions to release/, and a zip of each
+python course.py grade A SUBMISSIONS      mark a folder of submissions; write marks-A.csv and feedback/
+python course.py feedback A [MARKS.csv]   both anew, after a person has marked the rest (in formgrader, or in a
+                                          table with the columns student, question, points, comment)
+python course.py similar A                pairs of submissions with equal answers
+python course.py points                   the questions and points of all assignments
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shutil
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+# nbgrader calls `alembic` by its name
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+warnings.filterwarnings("ignore", "Object of type <Submitted")  # nbgrader with SQLAlchemy 2.1; harmless
+
+import nbformat  # noqa: E402
+from grader import build, intake, sandbox, steps  # noqa: E402
+from grader import similar as alike  # noqa: E402
+from nbgrader.api import Gradebook, MissingEntry  # noqa: E402
+from nbgrader.apps import NbGraderAPI  # noqa: E402
+from nbgrader.coursedir import CourseDirectory  # noqa: E402
+from traitlets.config import PyFileConfigLoader  # noqa: E402
+
+from hrem_lib.config import UserError  # noqa: E402
+
+
+def api() -> NbGraderAPI:
+    """nbgrader with this folder's settings."""
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(HERE)).load_config()
+    made = NbGraderAPI(CourseDirectory(config=config), config=config)
+    made.log.setLevel("ERROR")
+    return made
+
+
+def _source(name: str) -> Path:
+    known = build.assignments(HERE)
+    if name not in known:
+        raise UserError(f"assignment: got {name!r}, wanted one of {', '.join(known)}")
+    return known[name]
+
+
+def _done(result: dict, what: str) -> None:
+    if not result["success"]:
+        raise RuntimeError(f"{what}: {result.get('error', '')}\n{result.get('log', '')}")
+
+
+def release(names: list[str]) -> None:
+    """Source notebooks, release/NAME/ with what students get, release/NAME.zip, rubrics/NAME.md."""
+    course = build.settings(HERE)
+    for name in names or list(build.assignments(HERE)):
+        source = _source(name)
+        book, rubric = build.notebook(source, course["course_seed"])
+        nbformat.write(book, source.with_suffix(".ipynb"))
+        (HERE / "rubrics").mkdir(exist_ok=True)
+        (HERE / "rubrics" / f"{name}.md").write_text(rubric, encoding="utf-8")
+        shutil.rmtree(HERE / "release" / name, ignore_errors=True)
+        _done(api().generate_assignment(name), f"release of {name}")
+        folder = HERE / "release" / name
+        shutil.copy(HERE / "STUDENTS.md", folder / "README.md")
+        written = {path.name for path in folder.rglob("*")}
+        wanted = {f"{source.stem}.ipynb", "README.md"}
+        if written != wanted:  # a solution left lying in source/ must not go out
+            shutil.rmtree(folder)
+            raise UserError(f"source/{name}: got {sorted(written)} in the release, wanted {sorted(wanted)}")
+        with zipfile.ZipFile(HERE / "release" / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(folder.iterdir()):
+                archive.write(path, f"{name}/{path.name}")
+        print(f"release/{name}.zip: {' '.join(sorted(written))}", flush=True)
+    if course["course_seed"] == "change me":
+        print("course.toml still has the public course_seed: everybody can make these hidden tests.")
+
+
+def grade(name: str, inbox: Path) -> list[dict]:
+    """Mark a folder of submissions; returns the rows of the table of marks."""
+    source = _source(name)
+    released = HERE / "release" / name / f"{source.stem}.ipynb"
+    if not released.is_file():
+        raise UserError(f"{released.name}: not released yet, wanted `make release` first")
+    if not inbox.is_dir():
+        raise UserError(f"{inbox}: not a folder, wanted a folder of submissions")
+    course = build.settings(HERE)
+    notes = intake.collect(inbox, name, released, HERE / "submitted", course["limits"]["file_mb"])
+    if not notes:
+        raise UserError(f"{inbox}: got no submission, wanted folders, .zip or .ipynb files named after students")
+    grader = api()
+    with sandbox.Workers() as workers:
+        steps.shared["workers"] = workers
+        try:
+            for student in notes:
+                result = grader.autograde(name, student)
+                if not result["success"]:  # a fault of ours with one submission: say so, go on with the others
+                    notes[student] += " not graded, please look at grade.log"
+                    with open(HERE / "grade.log", "a", encoding="utf-8") as log:
+                        log.write(f"{name} {student}\n{result.get('log', '')}\n{result.get('error', '')}\n")
+                print(f"{name} {student}{': ' + notes[student] if notes[student] else ''}", flush=True)
+        finally:
+            del steps.shared["workers"]
+    return feedback(name, notes)
+
+
+def feedback(name: str, notes: dict[str, str] | None = None) -> list[dict]:
+    """feedback/STUDENT/NAME/*.html for all graded students, and marks-NAME.csv; returns its rows."""
+    source = _source(name)
+    if not any((HERE / "autograded").glob(f"*/{name}/*.ipynb")):
+        raise UserError(
+            f"assignment {name}: nothing is graded yet, wanted `make grade` first (see grade.log)"
+        )
+    _done(api().generate_feedback(name), f"feedback of {name}")
+    questions = build.points(nbformat.read(source.with_suffix(".ipynb"), as_version=4))
+    rows = []
+    with Gradebook(api().coursedir.db_url) as book:
+        for submission in sorted(book.assignment_submissions(name), key=lambda s: s.student.id):
+            grades = {g.name: g for notebook in submission.notebooks for g in notebook.grades}
+            row = {"student": submission.student.id, "tests": 0.0, "person": 0.0, "to mark": ""}
+            waiting = []
+            for question, (points, by_test) in questions.items():
+                score = grades[question].score
+                row[f"{question} ({points:g})"] = score
+                row["tests" if by_test else "person"] += score
+                if grades[question].needs_manual_grade:
+                    waiting.append(question)
+            row["to mark"] = " ".join(waiting)
+            row["note"] = (notes or {}).get(submission.student.id, "")
+            rows.append(row)
+    with open(HERE / f"marks-{name}.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    return rows
+
+
+def enter(name: str, marks: Path) -> None:
+    """Enter a person's marks from a table with the columns student, question, points, comment."""
+    with open(marks, newline="", encoding="utf-8-sig") as file, Gradebook(api().coursedir.db_url) as book:
+        notebook = _source(name).stem
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                student, question, points = row["student"], row["question"], float(row["points"])
+                grade = book.find_grade(question, notebook, name, student)
+            except (KeyError, ValueError, MissingEntry) as error:
+                raise UserError(f"{marks} line {number}: {error}, wanted student, question, points, comment") from None
+            if not 0 <= points <= grade.max_score:
+                raise UserError(f"{marks} line {number}: got {points:g} points, wanted 0 to {grade.max_score:g}")
+            grade.manual_score, grade.needs_manual_grade = points, False
+            book.find_comment(question, notebook, name, student).manual_comment = row.get("comment") or None
+        book.db.commit()
+
+
+def similar(name: str) -> None:
+    """Print pairs of submissions with equal answers."""
+    released = HERE / "release" / name / f"{_source(name).stem}.ipynb"
+    found = alike.pairs(HERE / "submitted", nbformat.read(released, as_version=4), released.name, name)
+    for one, other, same in found:
+        print(f"{one} and {other}: {len(same)} answers the same but for names: {' '.join(same)}")
+    print(f"{len(found)} pairs")
+
+
+def show_points() -> None:
+    """Print the questions and points of every assignment."""
+    for name, source in build.assignments(HERE).items():
+        book, _ = build.notebook(source, build.settings(HERE)["course_seed"])
+        found = build.points(book)
+        tests, person = (sum(p for p, by_test in found.values() if by_test is kind) for kind in (True, False))
+        print(f"{name}: {tests} points by tests, {person} by a person:", *(f"{q} {p}" for q, (p, _) in found.items()))
+
+
+def main(words: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("release").add_argument("names", nargs="*")
+    marking = commands.add_parser("grade")
+    marking.add_argument("name")
+    marking.add_argument("submissions", type=Path)
+    second = commands.add_parser("feedback")
+    second.add_argument("name")
+    second.add_argument("marks", nargs="?", type=Path)
+    commands.add_parser("similar").add_argument("name")
+    commands.add_parser("points")
+    args = parser.parse_args(words)
+    try:
+        if args.command == "release":
+            release(args.names)
+        elif args.command == "points":
+            show_points()
+        elif args.command == "similar":
+            similar(args.name)
+        else:
+            if args.command == "feedback" and args.marks:
+                enter(args.name, args.marks)
+            rows = grade(args.name, args.submissions) if args.command == "grade" else feedback(args.name)
+            for row in rows:
+                waiting = f"  to mark: {row['to mark']}" if row["to mark"] else ""
+                print(f"{row['student']:<24} tests {row['tests']:g}  person {row['person']:g}{waiting}")
+            print(f"marks-{args.name}.csv and feedback/ are written")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

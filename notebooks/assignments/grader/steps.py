@@ -1,0 +1,158 @@
+"""Our steps in nbgrader's chains (`nbgrader_config.py` names them)."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbgrader import utils
+from nbgrader.preprocessors import ClearHiddenTests, NbGraderPreprocessor
+
+from grader import build, intake, sandbox
+
+shared: dict[str, Any] = {}  # "workers": the `Workers` of a grading run; made anew where nbgrader is called by itself
+
+
+class ClearAnswers(NbGraderPreprocessor):
+    """In place of nbgrader's ClearSolutions: no stub where the cell itself would stop at it."""
+
+    def preprocess_cell(self, cell: nbformat.NotebookNode, resources: dict, index: int) -> tuple:
+        """Take the solution out of an answer cell."""
+        if utils.is_solution(cell):
+            cell.source = build.stub(cell.source, cell.cell_type == "code")
+        if "SOLUTION" in cell.source:
+            raise ValueError(f"{cell.metadata.nbgrader.grade_id}: marks of a solution outside an answer, or unmatched")
+        return cell, resources
+
+
+class Rebuild(NbGraderPreprocessor):
+    """First of all: the released notebook with the student's answers in it (see `intake.rebuild`)."""
+
+    def preprocess(self, nb: nbformat.NotebookNode, resources: dict) -> tuple[nbformat.NotebookNode, dict]:
+        """Whatever was deleted, moved, copied or edited outside the answers is as it was."""
+        return intake.rebuild(nb, _notebook(self, resources, "release")), resources
+
+
+class RunApart(NbGraderPreprocessor):
+    """In place of nbgrader's Execute: the student's cells run in a process of their own, the tests here.
+
+    The tests never enter the student's process, so nothing that a submission does can read or change them.
+    """
+
+    def preprocess(self, nb: nbformat.NotebookNode, resources: dict) -> tuple[nbformat.NotebookNode, dict]:
+        """Fill in the outputs of all cells."""
+        about = resources["nbgrader"]
+        course = _course(self)
+        files = course / "submitted" / about["student"] / about["assignment"]
+        limits, source = build.settings(course)["limits"], _notebook(self, resources, "source")
+        if "workers" in shared:
+            run(nb, source, shared["workers"], files, course, limits)
+        else:
+            with sandbox.Workers() as workers:
+                run(nb, source, workers, files, course, limits)
+        return nb, resources
+
+
+class HideTests(ClearHiddenTests):
+    """Take the hidden tests out before feedback is written."""
+
+    enforce_metadata = False
+
+
+def _course(step: NbGraderPreprocessor) -> Path:
+    return Path(step.parent.parent.coursedir.root).resolve()  # step, exporter, converter
+
+
+def _notebook(step: NbGraderPreprocessor, resources: dict, folder: str) -> nbformat.NotebookNode:
+    about = resources["nbgrader"]
+    path = _course(step) / folder / about["assignment"] / f"{about['notebook']}.ipynb"
+    return nbformat.read(path, as_version=4)
+
+
+def run(
+    nb: nbformat.NotebookNode,
+    source: nbformat.NotebookNode,
+    workers: sandbox.Workers,
+    files: Path,
+    course: Path,
+    limits: dict,
+) -> None:
+    """Run a notebook's cells and tests, leaving the outputs in it.
+
+    Args:
+        nb: the submission
+        source: the course's own notebook: tests and setup are taken from it, never from a submission
+        workers: see there
+        files: the submission's folder
+        course: folder that the submission must not see
+        limits: table `[limits]` of course.toml
+    """
+    own = {cell.metadata.nbgrader.grade_id: cell for cell in source.cells}
+    given = setup(source)
+    with sandbox.Session(workers, files, [course], limits) as session:
+        for cell in nb.cells:
+            known = own.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
+            if cell.cell_type != "code":
+                continue
+            if known is not None and utils.is_grade(known) and not utils.is_solution(known):
+                cell.outputs = mark(known.source, given, session)
+            elif known is None or not known.metadata.get("hrem", {}).get("skip"):
+                reply = session.run(cell.source)
+                cell.outputs = reply["outputs"]
+                if reply["error"]:
+                    cell.outputs.append(_text(sentence(reply["error"], limits["cell_seconds"]), "stderr"))
+
+
+def sentence(error: list, seconds: float) -> str:
+    """What the feedback says about a cell that stopped."""
+    kind, text = error
+    if kind == "Overtime":
+        return f"This cell took more than {seconds:g} seconds of processor time (or slept long) and was stopped."
+    if kind == "Crash":
+        return "This cell ended its process or could not be stopped; the others were run again without it."
+    return f"This cell stopped with {kind}: {text}"
+
+
+def setup(source: nbformat.NotebookNode) -> dict:
+    """Names of the course's own setup cells, run here."""
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for cell in source.cells:
+            if cell.metadata.get("hrem", {}).get("given") == "setup":
+                exec(compile(cell.source, "setup", "exec"), names)
+    return names
+
+
+def mark(source: str, given: dict, session: sandbox.Session) -> list:
+    """Run a test cell here, the student's names standing for their process; its outputs, the mark last."""
+    tree = ast.parse(source)
+    last = tree.body.pop().value
+    names, defined, used = dict(given), set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else defined).add(node.id)
+        elif isinstance(node, ast.FunctionDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.arg):
+            defined.add(node.arg)
+    for name in sorted(used - defined - set(names) - set(dir(builtins))):
+        names[name] = session.get(name)
+    text = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(text):
+            exec(compile(tree, "test", "exec"), names)
+            value = eval(compile(ast.Expression(last), "test", "eval"), names)
+    except Exception as error:
+        said = f"{text.getvalue()}The test could not be finished ({type(error).__name__})."
+        return [nbformat.v4.new_output("error", ename=type(error).__name__, evalue=said, traceback=[said])]
+    result = nbformat.v4.new_output("execute_result", {"text/plain": repr(value)}, execution_count=None)
+    return [_text(text.getvalue(), "stdout"), result]
+
+
+def _text(text: str, name: str) -> nbformat.NotebookNode:
+    return nbformat.v4.new_output("stream", name=name, text=text)
