@@ -7,6 +7,7 @@ tensors carry a checksum. One process at a time writes into a folder. The author
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zlib
@@ -61,7 +62,8 @@ def claim(folder: Path, resume: bool = False) -> Iterator[None]:
     The lock is the operating system's, on the file `.lock`: it is gone with the process, however that ends.
 
     Raises:
-        UserError: another process holds it; it is not empty, or not a run's where `resume` is set.
+        UserError: another process holds it; it is not empty, or not a run's where `resume` is set; no room is left for
+            a file that is not written with `write_bytes` (text side, TensorBoard).
     """
     _check_folder(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +75,12 @@ def claim(folder: Path, resume: bool = False) -> Iterator[None]:
         _check_folder(folder, resume)  # again: another run may have come and gone in between
         for left in folder.glob(f"*{PART}"):  # of a killed run
             left.unlink()
-        yield
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise UserError(f"{folder}: a file could not be written ({error.strerror}), wanted more room") from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:

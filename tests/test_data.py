@@ -321,6 +321,14 @@ FAULTS = {
         broken(boxes=bad_boxes((5, 3, 3), np.inf)),
         r"train_boxes\.npy row 5, region 3: got box 1 2 30 inf",
     ),
+    "box outside": (
+        broken(boxes=bad_boxes((5, 3), (-40, 2, -10, 40))),
+        r"train_boxes\.npy row 5, region 3: got box -40 2 -10 40, wanted .* a part within the picture",
+    ),
+    "endless line": (
+        broken(caps=[*LINES[:7], "word " * 10_000, *LINES[8:]]),
+        r"train_caps\.txt line 8: got 49999 characters, wanted at most 4000",
+    ),
     "ids count": (
         broken(ids=["a.jpg"] * 4),
         r"train_ids\.txt: got 4 lines, wanted 6, one a picture \(or 30, one a caption\)",
@@ -487,6 +495,38 @@ def test_workers_make_the_same_batches(dataset):
     for a, b in zip(here, there, strict=True):
         assert_equal(a, b)
     assert torch.equal(state, torch.get_rng_state())  # dropout draws the same numbers with and without workers
+
+
+def test_a_fault_met_by_a_loader_process_is_one_sentence(tmp_path, monkeypatch):
+    """torch hands over the other process's whole traceback."""
+    monkeypatch.setattr(data, "CHECKED_BYTES", 10)
+    split = open_split(write(tmp_path / "p", ims=with_value(np.nan)), "train")
+    pairs = PairDataset(split, Vocabulary.build(split.captions).encode(split.captions))
+    with pytest.raises(UserError) as caught:
+        list(loader(pairs, [BatchPlan(0, step, np.arange(30)) for step in range(3)], 2))
+    assert str(caught.value).endswith("train_ims.npy row 3: got nan at region 1, column 2, wanted finite numbers")
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(str(tmp_path))
+
+
+def test_a_box_that_overshoots_the_picture_is_accepted(tmp_path):
+    """Detectors do that; how large the picture is stands nowhere in the layout."""
+    array = bad_boxes((0, 0), (-2.5, -1, 5000, 40))
+    assert np.array_equal(open_split(write(tmp_path / "p", boxes=array), "train").boxes, array)
+
+
+def test_fingerprint_tells_data_apart(tmp_path):
+    marks = [
+        open_split(write(tmp_path / name, **change), "train").fingerprint()
+        for name, change in (
+            ("same", {}),
+            ("again", {}),
+            ("captions", {"caps": LINES[::-1]}),
+            ("first", {"ims": with_value(9.0, (0, 0, 0))}),
+            ("last", {"ims": with_value(9.0, (N - 1, 0, 0))}),
+            ("number", {"ims": features(N - 1)}),
+        )
+    ]
+    assert marks[0] == marks[1] and len(set(marks)) == 5
 
 
 def test_a_split_is_pickled_without_its_numbers(tmp_path):

@@ -93,6 +93,13 @@ def test_rare_and_unseen_words_are_unknown():
     assert vocabulary.decode(tokens.ids[:5]) == "<unk> dog <unk>"
 
 
+def test_a_long_caption_is_cut_as_berts_are():
+    vocabulary = Vocabulary.build(["dog"])
+    tokens = vocabulary.encode(["dog " * 600, "dog"])
+    assert tokens.lengths.tolist() == [512, 3]
+    assert tokens.ids[[0, 1, 510, 511]].tolist() == [1, 4, 4, 2]
+
+
 @pytest.mark.parametrize("captions", [[], ["one two"], ["..."]])
 def test_vocabulary_without_words_is_refused(captions):
     with pytest.raises(UserError, match=r"model\.min_word_count = 2"):
