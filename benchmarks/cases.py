@@ -226,6 +226,9 @@ def text_flops(words: torch.nn.Module, w_mask: torch.Tensor, dim: int, train: bo
     return forward * (3 if train else 1)
 
 
+CLIPPING = ("get_total_norm", "clip_grads_with_norm_")
+
+
 class Parts:
     """Seconds of the parts of `training.train_step`, taken inside the real step."""
 
@@ -236,7 +239,7 @@ class Parts:
         model.relate = self.timed("relation", model.relate)
         optimizer.step = self.timed("optimizer", optimizer.step)
         self.backward = self.timed("backward", torch.Tensor.backward)
-        self.clip = self.timed("clipping", torch.nn.utils.clip_grad_norm_)
+        self.clip = {name: self.timed("clipping", getattr(torch.nn.utils, name)) for name in CLIPPING}
         self.objective, self.margin = self.timed("losses", objective), objective.margin
 
     def timed(self, name: str, function: Callable) -> Callable:
@@ -275,13 +278,15 @@ def steps(machine: Machine, sizes: Sizes) -> Iterator[Case]:
                         optimizer=optimizer, clip=config.training.grad_clip,
                     ):  # fmt: skip
                         parts.seconds.clear()
-                        patched = torch.Tensor.backward, torch.nn.utils.clip_grad_norm_
+                        utils = torch.nn.utils
+                        patched = torch.Tensor.backward, {name: getattr(utils, name) for name in CLIPPING}
                         torch.Tensor.backward = lambda t, *args, **kwargs: parts.backward(t, *args, **kwargs)
-                        torch.nn.utils.clip_grad_norm_ = parts.clip
+                        vars(utils).update(parts.clip)
                         try:
                             training.train_step(model, batch, parts, optimizer, clip, relation, True, precision)
                         finally:
-                            torch.Tensor.backward, torch.nn.utils.clip_grad_norm_ = patched
+                            torch.Tensor.backward = patched[0]
+                            vars(utils).update(patched[1])
 
                     yield Case(
                         "training step", f"{encoder}, {'after' if relation else 'before'} warm-up", run, f"N = {n}",

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,12 +37,13 @@ def picture_finder(folder: str | Path) -> Callable[[str], Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: not a folder, wanted one of pictures")
     below: dict[str, list[Path]] = {}
+    lock = threading.Lock()  # several threads ask
 
     def find(name: str) -> Path:
         if (folder / name).is_file():
             return folder / name
-        if not below:
-            for path in folder.rglob("*"):
+        with lock:
+            for path in () if below else folder.rglob("*"):
                 below.setdefault(path.name, []).append(path)
         places = below.get(Path(name).name, [])
         if len(places) != 1:

@@ -53,7 +53,7 @@ def test_training_under_torchrun_writes_one_run(tmp_path):
     settings = (
         "--model.embed_dim 16 --model.heads 2 --model.word_dim 12 --training.epochs 2 --training.batch_size 20 "
         "--training.warmup_steps 5 --training.device cpu --training.decay_epochs 1 --sampling.neighbor_epoch 2 "
-        "--sampling.clusters_per_batch 5 --sampling.images_per_cluster 4 --sampling.clusters 5"
+        "--sampling.clusters_per_batch 1 --sampling.images_per_cluster 20 --sampling.clusters 1"
     ).split()
     command = ["-m", "hrem_lib", "train", "f8k", "--data", str(folder), "--out", str(out), *settings]
     done = torchrun(*command)
