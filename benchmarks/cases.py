@@ -246,7 +246,7 @@ class Parts:
         def run(*args, **kwargs):
             began = self.machine.clock()
             result = function(*args, **kwargs)
-            self.seconds[name] = self.machine.clock() - began
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.machine.clock() - began
             return result
 
         return run

@@ -1,4 +1,4 @@
-"""The command line: `hrem train · evaluate · import · extract · index · search · ablate · results · samples · doctor`."""
+"""The command line: train, evaluate, import, extract, index, search, ablate, results, samples, doctor. Thin."""
 
 from __future__ import annotations
 
