@@ -149,7 +149,8 @@ def test_many_epochs_in_constant_room(config, tmp_path, workers):
     assert len(usage) == epochs
     early, late = usage[epochs // 4], usage[-2]  # the last epoch brings in k-means
     print(f"workers {workers}, epoch {epochs // 4 + 1} and {epochs - 1}: {early} {late}")
-    assert late["files"] <= early["files"] and late["threads"] <= early["threads"]
+    # a pipe or two come and go; a leak of one an epoch would be epochs / 2 and more
+    assert late["files"] <= early["files"] + 2 and late["threads"] <= early["threads"] + 1
     assert late["mebibytes"] - early["mebibytes"] < (12 if SLOW else 6)
     history = (tmp_path / "run" / checkpoints.HISTORY).read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in history] == list(range(1, epochs + 1))
