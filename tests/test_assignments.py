@@ -451,6 +451,9 @@ def test_session_survives_and_forgets(workers, tmp_path):
         with pytest.raises(sandbox.StudentError, match="object is no number"):
             session.get("z")["key"]
         assert "not allowed" in error("import os\nopen('mine', 'wb').write(b'x')\nos.fork()")[1]
+        drawn = session.run("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+        (picture,) = drawn["outputs"]
+        assert drawn["error"] is None and picture.data["image/png"].startswith("iVBOR")
         if session.apart:  # Linux: no other process in sight, no network device but the loopback that is down
             (seen,) = session.run("print(os.getpid(), os.listdir('/proc'))")["outputs"]
             assert seen.text == "1 []\n"
