@@ -405,6 +405,18 @@ def test_solutions_hold_for_another_course_seed(name, workers, tmp_path):
     assert points_of(answered) == {q: p for q, (p, by_test) in build.points(made).items() if by_test}
 
 
+def test_ablations_that_the_text_of_d_names_are_settings():
+    cells = {cell.metadata.get("hrem", {}).get("given"): cell.source for cell in source("D").cells}
+    names = {}
+    exec(cells["setup"] + "\n" + cells["helper"], names)
+    (text,) = [cell.source for cell in source("D").cells if "Choose **one** setting" in cell.source]
+    changes = [json.loads(found) for found in re.findall(r"`(\{.*?\})`", text)]
+    assert len(changes) >= 5
+    base = names["config"].preset("sample").override(names["SMALL"])
+    for change in changes:
+        assert names["config"].preset("sample").override({**names["SMALL"], **change}) != base
+
+
 # ---- the parts
 
 
@@ -451,6 +463,9 @@ def test_session_survives_and_forgets(workers, tmp_path):
         with pytest.raises(sandbox.StudentError, match="object is no number"):
             session.get("z")["key"]
         assert "not allowed" in error("import os\nopen('mine', 'wb').write(b'x')\nos.fork()")[1]
+        drawn = session.run("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+        (picture,) = drawn["outputs"]
+        assert drawn["error"] is None and picture.data["image/png"].startswith("iVBOR")
         if session.apart:  # Linux: no other process in sight, no network device but the loopback that is down
             (seen,) = session.run("print(os.getpid(), os.listdir('/proc'))")["outputs"]
             assert seen.text == "1 []\n"
