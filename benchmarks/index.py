@@ -3,9 +3,9 @@
     python benchmarks/index.py --items 100000 1000000 --kind float16 compact --json results.json
 
 Embeddings are made, not learned: loose groups of about 100 in a cloud whose 128 directions get weaker one after the
-other, as those of learned embeddings do. (A cloud as wide in all directions would be too hard for any index, tight groups
-too easy.) Queries come from the same cloud and are not among the items. Each index has a process and so memory of its own
-(Linux).
+other, as those of learned embeddings do. (A cloud as wide in all directions would be too hard for any index, tight
+groups too easy.) Queries come from the same cloud and are not among the items. Each index has a process and so memory
+of its own (Linux).
 """
 
 from __future__ import annotations
