@@ -2,10 +2,10 @@
 
     python benchmarks/index.py --items 100000 1000000 --kind float16 compact --json results.json
 
-Embeddings are made, not learned: groups of about 100 around random centers, with noise of 64 independent directions
-(learned embeddings have few, too; with noise in all directions no index would find anything cheaply). Queries come
-from the same groups and are not among the items. Each index has a process of its own, and so its own
-memory (Linux).
+Embeddings are made, not learned: loose groups of about 100 in a cloud whose 128 directions get weaker one after the
+other, as those of learned embeddings do. (A cloud as wide in all directions would be too hard for any index, tight
+groups too easy.) Queries come from the same cloud and are not among the items. Each index has a process and so memory
+of its own (Linux).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import numpy as np
 
 from hrem_lib import vector_index
 
-NOISE = 0.7  # length of the noise for a center of length 1
+NOISE = 3.0  # length of the cloud's part for a center of length 1: groups overlap, and lists cut through them
 
 
 def draw(centers: np.ndarray, directions: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Unit-length vectors [count,D] around centers drawn at random."""
     noise = rng.standard_normal((count, len(directions)), dtype=np.float32) @ directions
-    found = centers[rng.integers(len(centers), size=count)] + NOISE / np.sqrt(len(directions)) * noise
+    found = centers[rng.integers(len(centers), size=count)] + NOISE * noise
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
@@ -40,7 +40,9 @@ def make(folder: Path, items: int, queries: int, width: int, step: int = 50_000)
     rng = np.random.default_rng(0)
     centers = rng.standard_normal((max(2, items // 100), width), dtype=np.float32)
     centers /= np.linalg.norm(centers, axis=1, keepdims=True)
-    directions = rng.standard_normal((64, width), dtype=np.float32) / np.sqrt(width)
+    strength = np.arange(1, 129, dtype=np.float32) ** -0.5
+    strength /= np.linalg.norm(strength)
+    directions = strength[:, None] * rng.standard_normal((128, width), dtype=np.float32) / np.sqrt(width)
     stored = np.lib.format.open_memmap(folder / "items.npy", "w+", np.float16, (items, width))
     for start in range(0, items, step):
         stored[start : start + step] = draw(centers, directions, min(step, items - start), rng)
