@@ -124,7 +124,7 @@ class BertWords(nn.Module):
 
     Every piece counts, [CLS] and [SEP] included. Captions go through in up to `GROUPS` groups of like length, each cut
     to its longest: in one group nearly half of the work is padding. More groups would cut little more, and each costs a
-    pass over the gradients of all weights. On a GPU there is one group: the host would have to wait for the lengths.
+    pass over the gradients of all layers. On a GPU there is one group: the host would have to wait for the lengths.
     """
 
     GROUPS, SMALLEST = 4, 16  # groups a batch, captions a group
@@ -136,20 +136,23 @@ class BertWords(nn.Module):
 
     def forward(self, words: Tensor, word_mask: Tensor) -> Tensor:
         """Ids [B,L] and mask [B,L] -> words [B,L,D]."""
+        # looked up once, not a group at a time: the gradient of the table is as large as the table
+        embedded = self.bert.get_input_embeddings()(words)
         step = max(self.SMALLEST, math.ceil(len(words) / self.GROUPS))
         if len(words) <= step or words.device.type != "cpu":
-            return self._encode(words, word_mask)
+            return self._encode(embedded, word_mask)
         width = words.size(1)
         length = (word_mask * torch.arange(1, width + 1)).amax(1)  # place of the last real piece [B]
         order, parts = length.argsort(), []
         for group in order.split(step):
             longest = int(length[group[-1]])
-            part = self._encode(words[group, :longest], word_mask[group, :longest])
+            part = self._encode(embedded.index_select(0, group)[:, :longest], word_mask[group, :longest])
             parts.append(F.pad(part, (0, 0, 0, width - longest)))
         return torch.cat(parts).index_select(0, order.argsort())
 
-    def _encode(self, words: Tensor, word_mask: Tensor) -> Tensor:
-        return self.linear(self.bert(input_ids=words, attention_mask=word_mask.to(words.dtype)).last_hidden_state)
+    def _encode(self, embedded: Tensor, word_mask: Tensor) -> Tensor:
+        states = self.bert(inputs_embeds=embedded, attention_mask=word_mask.long()).last_hidden_state
+        return self.linear(states)
 
 
 class TextEncoder(nn.Module):
