@@ -257,6 +257,33 @@ def test_samples_draws_the_shipped_pictures_again(tmp_path, capsys):
     assert "not empty" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "--resume"),
+        (OSError(28, "No space left on device"), 2, "No space left"),
+        (MemoryError(), 2, "batch_size"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore"), 2, "Tried to allocate 2 GiB; a smaller"),
+        (FloatingPointError("not finite: initial"), 1, "initial"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_what_stops_a_command_is_one_line(monkeypatch, capsys, error, code, words):
+    def stopped(*args):
+        raise error
+
+    monkeypatch.setattr("hrem_lib.cli._doctor", stopped)
+    assert main(["doctor"]) == code
+    message = capsys.readouterr().err
+    assert message.startswith("hrem: ") and message.count("\n") == 1 and words in message
+
+
+def test_our_own_faults_are_not_hidden(monkeypatch):
+    monkeypatch.setattr("hrem_lib.cli._doctor", lambda *args: {}["key"])
+    with pytest.raises(KeyError):
+        main(["doctor"])
+
+
 def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
