@@ -137,7 +137,7 @@ def poolings(machine: Machine, sizes: Sizes) -> Iterator[Case]:
 def attention(machine: Machine, sizes: Sizes) -> Iterator[Case]:
     """Encoder layers over regions, over words, and over the nodes of a batch, forward and backward."""
     d = sizes.dim
-    for n in sizes.batches:
+    for n in sizes.step_batches:
         regions, words, r_mask, w_mask = fragments(machine, sizes, n)
         layer, fusion = (m.to(machine.device) for m in (EncoderLayer(d, sizes.heads, d), Fusion(d, sizes.heads)))
         bias = torch.where(torch.rand(2 * n, 2 * n, device=machine.device) < 0.5, 0.0, -torch.inf)

@@ -137,17 +137,17 @@ def shares(found: dict) -> plt.Figure:
 
 
 def roofline(found: dict) -> plt.Figure:
-    """Products done in a second against products a byte: under a slope (copying) and flat roofs (products)."""
+    """Products done in a second against products a byte: under a slope (moving bytes) and flat roofs (products)."""
     rows = [row for row in found["rows"] if row.get("flops") and row.get("bytes")]
     figure, ax = plt.subplots(figsize=(8, 5))
     x = np.logspace(-1, 4, 200)
-    bandwidth = max(row["copy_bandwidth"] for row in found["rows"] if "copy_bandwidth" in row)
+    bandwidth = max(row["bandwidth"] for row in found["rows"] if "bandwidth" in row)
     for precision, style in zip(found["machine"]["precisions"], ("-", "--"), strict=False):
         measured = [r["product_rate"] for r in rows if "product_rate" in r and r["precision"] == precision]
         top = max([found["machine"]["product_rates"][precision], *measured])
         ax.plot(x, np.minimum(x * bandwidth, top) / 1e9, style, color="black", linewidth=1)
         ax.text(x[-1], top / 1e9 * 1.06, f"{precision} products", ha="right", fontsize=8)
-    ax.text(x[4], x[4] * bandwidth / 1e9 * 1.3, "copying", fontsize=8, rotation=35)
+    ax.text(1, bandwidth / 1.3e9, f"  moving bytes, {bandwidth / 1e9:.0f} GB/s", fontsize=8, va="top")
     for group in dict.fromkeys(row["group"] for row in rows):
         mine = [row for row in rows if row["group"] == group]
         for precision, face in (("float32", COLORS[group]), ("bfloat16", "white")):
@@ -161,6 +161,8 @@ def roofline(found: dict) -> plt.Figure:
             ax.scatter(intensity, reached, label=label, **look)
     ax.set(xscale="log", yscale="log", xlabel="FLOP for each byte that must be moved", ylabel="GFLOP/s",
            title="Roofline: what is reached, and the roofs measured beside it")  # fmt: skip
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("")
     ax.legend(fontsize=8, loc="lower right")
     return figure
 
