@@ -6,6 +6,7 @@ A run lives in a process of its own, forked from a server that has imported ever
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import json
@@ -116,8 +117,9 @@ def job(settings: dict, out: str, resume: bool, fault: tuple[str, int] | None) -
         training.train(from_dict(settings), out, resume)
         code = 0
     except UserError as error:
-        os.write(2, f"hrem: {error}\n".encode())
         code = 2
+        with contextlib.suppress(OSError):  # the log may lie on the full disk, too
+            os.write(2, f"hrem: {error}\n".encode())
     except BaseException:
         os.write(2, traceback.format_exc().encode())
         code = 1
