@@ -13,7 +13,7 @@ run: .venv/installed
 test: unit notebooks
 
 unit: .venv/installed
-	$(BIN)/python -m pytest -q --ignore=tests/test_assignments.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --ignore=tests/test_assignments.py $(ARGS)
 
 notebooks: .venv/installed
 	$(BIN)/python -m pytest -q --nbval notebooks/
