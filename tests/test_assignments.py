@@ -205,7 +205,7 @@ def hostile(inbox, released, right, course, visitors):
     (inbox / "broken.ipynb").write_text('{"cells": [')
     (inbox / "nothing").mkdir()
     with zipfile.ZipFile(inbox / "zipped.zip", "w") as archive:
-        archive.writestr(f"A/work/{released.name}", nbformat.writes(fill(released, right)))
+        archive.writestr(f"A/homework/{released.name}", nbformat.writes(fill(released, right)))
         archive.writestr("../../escaped.txt", "x")
 
 
