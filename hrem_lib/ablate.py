@@ -6,6 +6,8 @@
     arms:
       "lambda = 0": {graph.relevance_weight: 0}
       "lambda = 1": {}
+    pairs:                                          # ensembles of two arms, the second with the next seed
+      "lambda = 1, twice": ["lambda = 1", "lambda = 1"]
 
 Each run is a process of its own (`hrem train --resume`), so that a grid that was interrupted goes on where it was.
 """
@@ -22,8 +24,8 @@ from typing import NamedTuple
 
 import yaml
 
+from hrem_lib import checkpoints, data, evaluation, results, subsets
 from hrem_lib import config as configs
-from hrem_lib import results
 from hrem_lib.checkpoints import write_json
 from hrem_lib.config import Config, UserError
 
@@ -35,7 +37,8 @@ class Cell(NamedTuple):
 
     study: str  # name of the grid
     arm: str
-    config: Config
+    config: Config  # of an ensemble: its first member's
+    members: tuple[str, ...] = ()  # of an ensemble: names of the cells whose similarities are averaged
 
     @property
     def name(self) -> str:
@@ -65,16 +68,23 @@ def read_grid(grid: str | Path, data: str | Path = "") -> list[Cell]:
         raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())[:200]})") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path}: got {type(tree).__name__}, wanted preset, seeds and arms")
-    unknown = sorted(set(map(str, tree)) - {"preset", "settings", "seeds", "arms"})
+    unknown = sorted(set(map(str, tree)) - {"preset", "settings", "seeds", "arms", "pairs"})
     if unknown:
-        raise UserError(f"{path}: unknown key {unknown[0]!r}, wanted preset, settings, seeds and arms")
+        raise UserError(f"{path}: unknown key {unknown[0]!r}, wanted preset, settings, seeds, arms and pairs")
     seeds, arms, shared = tree.get("seeds"), tree.get("arms"), tree.get("settings") or {}
+    pairs = tree.get("pairs") or {}
     if not isinstance(seeds, list) or not seeds or len(set(map(str, seeds))) < len(seeds):
         raise UserError(f"{path}: got seeds {seeds!r}, wanted a list of different numbers")
     if not isinstance(arms, dict) or not arms or not all(isinstance(a, dict | None) for a in arms.values()):
         raise UserError(f"{path}: got arms {arms!r}, wanted a name and settings for each")
     if not isinstance(shared, dict):
         raise UserError(f"{path}: got settings {shared!r}, wanted names and values")
+    known = {str(arm) for arm in arms}
+    if not isinstance(pairs, dict) or not all(isinstance(p, list) and len(p) == 2 for p in pairs.values()):
+        raise UserError(f"{path}: got pairs {pairs!r}, wanted a name and two arms for each")
+    strange = sorted({str(arm) for pair in pairs.values() for arm in pair} - known)
+    if strange:
+        raise UserError(f"{path}: pairs: got {strange[0]!r}, wanted one of {', '.join(sorted(known))}")
     start = configs.preset(str(tree.get("preset")))
     fixed = {"data.folder": str(data)} if str(data) else {}
     try:
@@ -85,6 +95,11 @@ def read_grid(grid: str | Path, data: str | Path = "") -> list[Cell]:
         ]
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    found = {(cell.arm, cell.config.training.seed): cell for cell in cells}
+    for at, seed in enumerate(seeds):
+        for name, (first, second) in pairs.items():
+            one, other = found[str(first), seed], found[str(second), seeds[(at + 1) % len(seeds)]]
+            cells.append(Cell(path.stem, str(name), one.config, (one.name, other.name)))
     if len({cell.name for cell in cells}) < len(cells):
         raise UserError(f"{path}: got arms whose names differ in punctuation only, wanted names that make files apart")
     return cells
@@ -111,6 +126,8 @@ def run_grid(cells: list[Cell], runs: Path, folder: Path, jobs: int = 1) -> list
     folder.mkdir(parents=True, exist_ok=True)
 
     def one(cell: Cell) -> Path | str:
+        if cell.members:
+            return _write(cell, _result(cell, [runs / name for name in cell.members]), folder)
         run, log = runs / cell.name, runs / f"{cell.name}.log"
         if not (run / "metrics.json").is_file():
             command = [sys.executable, "-m", "hrem_lib", "train", cell.config.preset, "--resume", str(run)]
@@ -124,20 +141,53 @@ def run_grid(cells: list[Cell], runs: Path, folder: Path, jobs: int = 1) -> list
             if done.returncode:
                 last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
                 return f"{log}: the run ended with code {done.returncode} ({' '.join(last)})"
-        result = results.from_run(run, cell.study, cell.arm)
-        if _shape(result["config"]) != _shape(cell.config.to_dict()):
+        if _shape(configs.load(run / checkpoints.CONFIG).to_dict()) != _shape(cell.config.to_dict()):
             return f"{run}: got a run with other settings than the grid's, wanted another --runs folder"
-        path = folder / f"{cell.name}.json"
-        write_json(path, result)
-        print(f"{cell.name}: test rSum {result['test']['rSum']:.1f}, {result['seconds']:.0f} s", flush=True)
-        return path
+        return _write(cell, _result(cell, [run]), folder)
 
     with ThreadPoolExecutor(max(1, jobs)) as pool:
-        ends = list(pool.map(one, missing))
+        ends = list(pool.map(one, [cell for cell in missing if not cell.members]))
+    if not any(isinstance(end, str) for end in ends):
+        ends += [one(cell) for cell in missing if cell.members]
     faults = [end for end in ends if isinstance(end, str)]
     if faults:
         raise UserError(faults[0] + (f"; {len(faults) - 1} more runs failed" if len(faults) > 1 else ""))
     return ends
+
+
+def _result(cell: Cell, runs: list[Path]) -> dict:
+    """The result of a run, or of several averaged, with the test ranks of every query and the subsets of Fig. 1."""
+    parts = [results.from_run(run, cell.study, cell.arm) for run in runs]
+    loaded = [checkpoints.load_run(run) for run in runs]
+    settings = cell.config.data
+    place = data.find_folder(settings.folder) if settings.folder else data.sample_dir()
+
+    def ranks(name: str) -> tuple[data.Split, tuple]:
+        split = data.open_split(place, name, settings.captions_per_image)
+        tokens = [run.text.encode(split.captions) for run in loaded]
+        pairs = [
+            (evaluation.encode_images(run.model, split), evaluation.encode_texts(run.model, own))
+            for run, own in zip(loaded, tokens, strict=True)
+        ]
+        return split, evaluation.ensemble_ranks(pairs, split.image_of_caption)
+
+    test, found = ranks(settings.test_split)
+    result = parts[0]
+    if cell.members:
+        result |= {"members": list(cell.members), "seconds": sum(part["seconds"] for part in parts)}
+        result |= {"test": evaluation.rank_metrics(*found), "dev": evaluation.rank_metrics(*ranks("dev")[1])}
+    train = data.open_split(place, "train", settings.captions_per_image)
+    masks = subsets.find(train.captions, test.captions, settings.captions_per_image)
+    result["ranks"] = {side: results.pack(r) for side, r in zip(evaluation.DIRECTIONS, found, strict=True)}
+    result["subsets"] = {name: "".join("01"[int(value)] for value in mask) for name, mask in masks.items()}
+    return result
+
+
+def _write(cell: Cell, result: dict, folder: Path) -> Path:
+    path = folder / f"{cell.name}.json"
+    write_json(path, result)
+    print(f"{cell.name}: test rSum {result['test']['rSum']:.1f}, {result['seconds']:.0f} s", flush=True)
+    return path
 
 
 def _shape(settings: dict) -> dict:
@@ -153,6 +203,7 @@ def _finished(cell: Cell, folder: Path) -> bool:
     path = folder / f"{cell.name}.json"
     if not path.is_file():
         return False
-    if _shape(results.load_file(path)["config"]) != _shape(cell.config.to_dict()):
+    result = results.load_file(path)
+    if _shape(result["config"]) != _shape(cell.config.to_dict()) or result.get("members", []) != list(cell.members):
         raise UserError(f"{path}: got a result with other settings than the grid's, wanted it removed or renamed")
     return True

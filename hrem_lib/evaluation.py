@@ -69,11 +69,11 @@ def ranks_from_embeddings(
     Raises:
         UserError: as `ranks`, and for embeddings that are not finite or differ in width.
     """
-    return _ranks_of_pairs([(image_emb, text_emb)], image_of_caption, block)
+    return ensemble_ranks([(image_emb, text_emb)], image_of_caption, block)
 
 
-def _ranks_of_pairs(pairs: Sequence[Pair], image_of_caption: Matrix, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks of the mean of the pairs' similarity matrices."""
+def ensemble_ranks(pairs: Sequence[Pair], image_of_caption: Matrix, block: int = 512) -> tuple[np.ndarray, np.ndarray]:
+    """`ranks` of the mean of several models' similarity matrices, from their embeddings."""
     pairs = _checked_pairs(pairs)
     n, m = len(pairs[0][0]), len(pairs[0][1])
 
@@ -250,7 +250,7 @@ def _fold_metrics(pairs: Sequence[Pair], image_of_caption: Matrix, folds: int, b
     for low in range(0, n, size):
         kept = np.flatnonzero((owner >= low) & (owner < low + size))
         part = [(image_emb[low : low + size], text_emb[kept]) for image_emb, text_emb in pairs]
-        parts.append(rank_metrics(*_ranks_of_pairs(part, owner[kept] - low, block)))
+        parts.append(rank_metrics(*ensemble_ranks(part, owner[kept] - low, block)))
     return mean_metrics(parts)
 
 
@@ -273,7 +273,7 @@ def ensemble_metrics(pairs: Sequence[Pair], image_of_caption: Matrix, folds: int
         folds: above 1 gives the figures of `fold_metrics`.
     """
     if folds == 1:
-        return rank_metrics(*_ranks_of_pairs(pairs, image_of_caption, block))
+        return rank_metrics(*ensemble_ranks(pairs, image_of_caption, block))
     return _fold_metrics(pairs, image_of_caption, folds, block)
 
 
@@ -465,7 +465,7 @@ def evaluate(
             raise UserError(f"{split.name}: got tokens of {len(tokens)} captions, wanted {split.n_captions}")
         settings = (batch_size, device, precision)
         pairs.append((encode_images(model, split, *settings), encode_texts(model, tokens, *settings)))
-    i2t, t2i = _ranks_of_pairs(pairs, split.image_of_caption, 512)
+    i2t, t2i = ensemble_ranks(pairs, split.image_of_caption, 512)
     result = rank_metrics(i2t, t2i)
     if folds > 1:
         result["folds"] = _fold_metrics(pairs, split.image_of_caption, folds, 512)

@@ -8,6 +8,7 @@ import tiny
 from hrem_lib import ablate, results
 from hrem_lib.cli import main
 from hrem_lib.config import UserError
+from hrem_lib.evaluation import rank_metrics
 
 GRID = """
 preset: f8k
@@ -26,6 +27,8 @@ seeds: [0, 1]
 arms:
   "lambda = 0": {graph.relevance_weight: 0}
   none-random: {graph.interaction: none}
+pairs:
+  both: ["lambda = 0", none-random]
 """
 
 
@@ -39,10 +42,13 @@ def test_grids_that_come_with_the_library():
 
 def test_main_grids_name_the_arms_of_the_table():
     for study in ("sample", "f8k"):
+        arms = {cell.arm for cell in ablate.read_grid(study)}
+        assert {f"{kind}-{batches}" for kind in results.ARMS for batches in ("random", "neighbor")} <= arms
         for cell in ablate.read_grid(study):
+            if cell.arm.split("-")[0] not in results.ARMS:
+                continue
             kind, batches = cell.config.graph.interaction, cell.config.sampling.neighbor_epoch
             assert cell.arm == f"{kind}-{'neighbor' if batches else 'random'}"
-            assert cell.arm.split("-")[0] in results.ARMS
 
 
 def test_grid_is_run_resumed_and_left_alone_when_finished(tmp_path, capfd):
@@ -55,16 +61,27 @@ def test_grid_is_run_resumed_and_left_alone_when_finished(tmp_path, capfd):
     assert "| lambda = 0 | random | 2 |" in table and "| base (no instance-level part) | random | 2 |" in table
     files = sorted((tmp_path / "out").glob("*.json"))
     assert [f.stem for f in files] == [
+        "small-both-0", "small-both-1",
         "small-lambda-0-0", "small-lambda-0-1", "small-none-random-0", "small-none-random-1",
     ]  # fmt: skip
+    pair = json.loads(files[1].read_text())
+    assert pair["members"] == ["small-lambda-0-1", "small-none-random-0"]  # the second with the next seed
+    command = ["evaluate", *(str(tmp_path / "runs" / name) for name in pair["members"]), "--json"]
+    assert main([*command, str(tmp_path / "pair.json")]) == 0
+    assert json.loads((tmp_path / "pair.json").read_text())["rSum"] == pair["test"]["rSum"]
+    files = files[2:]
     result = json.loads(files[1].read_text())
+    i2t, t2i = (results.unpack(result["ranks"][side]) for side in ("i2t", "t2i"))
+    stored, again = result["test"], rank_metrics(i2t, t2i)
+    assert again["rSum"] == stored["rSum"] and again["i2t"]["R@5"] == stored["i2t"]["R@5"]
+    assert set(result["subsets"]) == {"scarce", "ambiguous"} and result["subsets"]["scarce"].count("1") == 2
     assert result["seed"] == 1 and result["config"]["graph"]["relevance_weight"] == 0 and result["study"] == "small"
     assert str(tmp_path) not in files[1].read_text()
 
     before = files[0].stat().st_mtime_ns, files[1].stat().st_mtime_ns
     files[2].unlink()  # its run is still there: only the file is written again
     assert main(["ablate", str(grid), *places]) == 0
-    assert "3 of them finished before" in capfd.readouterr().out and files[2].is_file()
+    assert "5 of them finished before" in capfd.readouterr().out and files[2].is_file()
     assert before == (files[0].stat().st_mtime_ns, files[1].stat().st_mtime_ns)
 
     grid.write_text(GRID.replace("training.epochs: 1", "training.epochs: 2"))
@@ -91,8 +108,10 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, capfd):
         (("graph.relevance_weight: 0", "graph.relevance_wait: 0"), "nearest valid name is graph.relevance_weight"),
         (("seeds: [0, 1]", "seeds: [1, 1]"), "wanted a list of different numbers"),
         (("seeds: [0, 1]", "seeds: 3"), "wanted a list of different numbers"),
-        (("none-random:", '"lambda: 0":'), "wanted names that make files apart"),
+        (("  none-random: {", '  "lambda: 0": {}\n  none-random: {'), "wanted names that make files apart"),
         (("arms:", "arm:"), "unknown key 'arm'"),
+        (('"lambda = 0", none-random]', "base]"), "wanted a name and two arms for each"),
+        (('"lambda = 0", none-random]', "base, none-random]"), "pairs: got 'base', wanted one of"),
         (("preset: f8k", "preset: [f8k"), "not readable as YAML"),
     ],
 )

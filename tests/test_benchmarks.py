@@ -24,3 +24,10 @@ def test_tiny_form(tmp_path):
     assert all((tmp_path / name).stat().st_size > 1000 for name in ("shares.png", "roofline.png"))
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["bench.json", "bench.md", "roofline.png", "shares.png"]  # the sparse file is gone
+
+
+def test_query_times(tmp_path):
+    command = [sys.executable, BENCHMARKS / "query.py", "--items", "50", "200", "--fragments", "50"]
+    subprocess.run([*command, "--json", tmp_path / "query.json"], check=True, capture_output=True)
+    small, large = json.loads((tmp_path / "query.json").read_text())["rows"]
+    assert small["embeddings_ms"] > 0 < small["score_based_ms"] and "score_based_ms" not in large

@@ -1,12 +1,15 @@
 """Result files and the tables made from them."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 
+from hrem_lib import ablate, results, subsets
 from hrem_lib import config as configs
-from hrem_lib import results
 from hrem_lib.config import UserError
+from hrem_lib.evaluation import rank_metrics
 
 
 def fake_run(folder, seed, value, interaction="fusion", neighbor=0):
@@ -45,3 +48,73 @@ def test_neighbor_batches_are_an_arm_of_their_own(tmp_path):
 def test_unfinished_run(tmp_path):
     with pytest.raises(UserError, match=r"metrics\.json: not found"):
         results.from_run(tmp_path)
+
+
+def made_result(arm, seed, i2t, t2i, study="toy"):
+    n = len(i2t)
+    half = "".join("10"[i % 2] for i in range(n))
+    return {
+        "name": f"{study}-{arm}-{seed}", "study": study, "arm": arm, "seed": seed,
+        "config": {"sampling": {"neighbor_epoch": 0}},
+        "ranks": {"i2t": results.pack(np.array(i2t)), "t2i": results.pack(np.array(t2i))},
+        "subsets": {"scarce": half, "ambiguous": "1" * n},
+    }  # fmt: skip
+
+
+def test_ranks_as_text():
+    ranks = np.array([0, 9, 10, 4, 700])
+    assert results.pack(ranks) == "09-4-"
+    assert results.unpack("09-4-").tolist() == [0, 9, 10, 4, 10]
+
+
+def test_difference_is_the_difference_of_rsums_over_seeds_and_subsets():
+    rng = np.random.default_rng(0)
+    runs, sums = [], {}
+    for arm, shift in (("a", 0), ("b", 4)):
+        for seed in range(3):
+            i2t, t2i = rng.integers(0, 12, 40) + shift, rng.integers(0, 12, 200) + shift
+            runs.append(made_result(arm, seed, i2t, t2i))
+            sums[arm, seed] = rank_metrics(i2t, t2i)["rSum"]
+            own = np.arange(40) % 2 == 0
+            sums[arm, seed, "scarce"] = rank_metrics(i2t[own], t2i.reshape(40, 5)[own].ravel())["rSum"]
+    found = results.difference(runs, "toy/a", "toy/b")
+    assert found.seeds == pytest.approx([sums["a", s] - sums["b", s] for s in range(3)])
+    assert found.mean == pytest.approx(np.mean(found.seeds)) and found.verdict == "more"
+    assert results.difference(runs, "toy/b", "toy/a").verdict == "less"
+    apart = results.difference(runs, "toy/a", "toy/b", "scarce")
+    assert apart.seeds == pytest.approx([sums["a", s, "scarce"] - sums["b", s, "scarce"] for s in range(3)])
+    deviation = np.std(found.seeds, ddof=1) / 3**0.5
+    assert found.runs == pytest.approx((found.mean - 4.3027 * deviation, found.mean + 4.3027 * deviation), abs=1e-3)
+    table = results.subset_table(runs, "toy")
+    means = np.mean([sums["a", s, "scarce"] for s in range(3)])
+    assert re.search(rf"\| a \| random \| scarce \(20\) \|.*\| {means:.1f} \|", table)
+
+
+def test_an_arm_is_not_separated_from_another_draw_of_itself():
+    verdicts = []
+    for draw in range(40):
+        rng = np.random.default_rng(draw)
+        runs = [made_result(arm, seed, rng.integers(0, 12, 60), rng.integers(0, 12, 300))
+                for arm in "ab" for seed in range(3)]  # fmt: skip
+        verdicts.append(results.difference(runs, "toy/a", "toy/b").verdict)
+    assert verdicts.count("not separated") >= 36  # both intervals must agree: in less than one of twenty draws
+
+
+def test_difference_refuses_what_cannot_be_compared():
+    runs = [made_result("a", seed, [0, 1], [0] * 10) for seed in (0, 1)] + [made_result("b", 1, [0, 1], [0] * 10)]
+    with pytest.raises(UserError, match="got no result files"):
+        results.difference(runs, "toy/a", "toy/c")
+    with pytest.raises(UserError, match="got 1 seeds in common"):
+        results.difference(runs, "toy/a", "toy/b")
+    del runs[0]["ranks"]
+    with pytest.raises(UserError, match="got no test ranks"):
+        results.difference(runs, "toy/a", "toy/b")
+
+
+def test_claims_name_arms_of_the_grids():
+    arms = {f"{c.study}/{c.arm}" for grid in ablate.GRIDS.glob("*.yaml") for c in ablate.read_grid(grid.stem)}
+    for claim in results.claims():
+        assert claim["expects"] in ("more", "equal") and claim.get("subset", "scarce") in subsets.NAMES
+        for world in ("sample", "photographs"):
+            assert set(claim.get(world, [])) <= arms, claim
+    assert all(len(set(claim["sample"])) == 2 for claim in results.claims())

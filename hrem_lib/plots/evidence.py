@@ -19,6 +19,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
 from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, ROW, TEXT
+from hrem_lib.results import Difference
 
 # ---- published figures ---------------------------------------------------------------------------------------
 
@@ -293,6 +294,37 @@ def difference_by_disagreement(
     low, high = min(i[0] for i in intervals), max(i[1] for i in intervals)
     ax.set(xlim=(-0.6, len(changed) - 0.4), ylim=(low - 0.3, high + 0.7), ylabel="difference in R@1, points")
     ax.set(xlabel=f"pictures of {images:,} that only one of the two models finds", title=title)
+    return figure
+
+
+def differences(rows: Sequence[tuple[str, Sequence[Difference | None]]], panels: Sequence[str]) -> Figure:
+    """Differences of rSum with their two intervals, a row a comparison, a panel a data set.
+
+    Dots: seeds; thick bar: 95 % over pictures; thin line: 95 % over seeds. Filled in color where both leave out 0.
+
+    Args:
+        rows: (what is compared, a difference or None for each panel), first on top
+        panels: names of the data sets
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(3.6 * len(panels) + 3.4, 0.3 * len(rows) + 1.2), sharey=True, squeeze=False
+    )
+    colors = {"more": RELATION, "less": ERROR, "not separated": GREY}
+    for column, (ax, panel) in enumerate(zip(axes[0], panels, strict=True)):
+        found = [row[1][column] for row in rows]
+        for y, difference in enumerate(found):
+            if difference is None:
+                continue
+            color = colors[difference.verdict]
+            ax.plot(difference.runs, [y, y], color=color, linewidth=1)
+            ax.plot(difference.pictures, [y, y], color=color, linewidth=5, alpha=0.45, solid_capstyle="butt")
+            ax.plot(difference.seeds, [y] * len(difference.seeds), "o", color=color, markersize=4)
+        ends = [e for d in found if d for e in (*d.seeds, *d.pictures)]
+        reach = 1.15 * max((abs(e) for e in ends), default=1.0)  # thin lines may run out of the panel
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set(xlim=(-reach, reach), ylim=(len(rows) - 0.5, -0.5), xlabel="difference of test rSum", title=panel)
+        ax.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+    axes[0][0].set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=9)
     return figure
 
 
