@@ -1,5 +1,6 @@
 """The README is executed: its commands run, its links lead somewhere, its tables come from result files."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -12,12 +13,13 @@ from hrem_lib.cli import main, parser
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECIPE = (ROOT / "results" / "recipe.md").read_text(encoding="utf-8")
 
 
-def commands(language):
-    """Lines of the README's code blocks of a language ("" for none), without comments."""
+def commands(language, page=README):
+    """Lines of a page's code blocks of a language ("" for none), without comments."""
     lines, inside = [], None
-    for line in README.splitlines():
+    for line in page.splitlines():
         if line.startswith("```"):
             inside = line[3:] if inside is None else None
         elif inside == language and line.strip():
@@ -46,7 +48,25 @@ def test_every_command_is_documented():
     assert known <= shown
 
 
-@pytest.mark.parametrize("line", [c for c in commands("") if c.startswith("hrem train ") and "PRESET" not in c])
+def test_dry_run_of_the_recipe(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(re.search(r"```python\n(.*?)```", RECIPE, re.DOTALL)[1], {})
+    doctor, *lines = [c.split() for c in commands("bash", RECIPE)]
+    assert main(doctor[1:]) == 2
+    checked = capsys.readouterr().out.splitlines()
+    failed = [line for line in checked if line.startswith("[FAIL]")]
+    assert len(failed) == 3 and all("wanted" in line and "f30k_precomp/" in line for line in failed)
+    assert len(lines) == 3
+    for line in lines:
+        assert main(line[1:]) == 0, line
+    stored = [json.loads((tmp_path / "runs" / "dry" / name / "metrics.json").read_text()) for name in ("f30k", "coco")]
+    assert stored[0]["test"]["images"] == 5 and stored[1]["test"]["folds"]["folds"] == 5
+
+
+SHOWN = [c for page in (README, RECIPE) for c in commands("", page) if c.startswith("hrem train ") and "PRESET" not in c]
+
+
+@pytest.mark.parametrize("line", SHOWN)
 def test_recipes_hold_known_settings(line):
     words = line.split()
     settings = {
@@ -57,7 +77,9 @@ def test_recipes_hold_known_settings(line):
 
 def test_tables_are_made_from_the_result_files():
     stored = results.load(ROOT / "results")
-    assert results.fill(README, stored) == README
+    for page in (ROOT / "README.md", ROOT / "results" / "README.md"):
+        text = page.read_text(encoding="utf-8")
+        assert results.fill(text, stored) == text, page
     shown = re.findall(r"<!-- results (\w+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
     assert [data for data, _ in shown] == ["sample", "f8k"]
     for data, text in shown:
@@ -69,9 +91,10 @@ def test_tables_are_made_from_the_result_files():
 
 
 def test_links_lead_somewhere():
-    for text in (README, (ROOT / "data_samples" / "README.md").read_text(encoding="utf-8")):
-        for target in re.findall(r"\]\(((?!http)[^)#]+)\)", text):
-            assert (ROOT / target).exists(), target
+    for folder in (".", "data_samples", "results", "benchmarks", "tests"):
+        for page in (ROOT / folder).glob("*.md"):
+            for target in re.findall(r"\]\(((?!http)[^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_repository_names_no_machine_and_no_large_file():
