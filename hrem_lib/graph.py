@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from hrem_lib.encoders import Encoded
 
-# images x texts that `match` takes at a time: 64 x 16 pairs of 36 x 14 fragments are 2 MiB, which stay in the cache
-_TILE, _TILE_GPU = (64, 16), (256, 256)
+# images x texts that `match` takes at a time: 64 x 32 pairs of 36 x 14 fragments are 4 MiB, which stay in the cache
+_TILE, _TILE_GPU = (64, 32), (256, 256)
 
 
 class Matches(NamedTuple):

@@ -17,14 +17,16 @@ from hrem_lib.config import UserError
 APPROXIMATE_FROM = 100_000  # items from which "auto" takes the approximate index
 KINDS = ("exact", "float16", "compact")
 WANTED_RECALL = 0.95  # of the ten best answers, at which more lists are no longer tried
-RERANKED = 20  # candidates for each answer wanted of a "compact" index, put in order by their stored embeddings
+RERANKED = (
+    20  # candidates for each answer wanted of a "compact" index, put in order by their stored embeddings; at first
+)
 
 
 class Index(NamedTuple):
     """A searchable set of embeddings."""
 
     faiss_index: object
-    info: dict  # kind, items, width; for approximate ones lists, probed, recall_at_10, measured_on
+    info: dict  # kind, items, width; for approximate ones lists, probed, reranked (compact), recall_at_10, measured_on
     vectors: np.ndarray | None = None  # float16 [n,D], where a "compact" index needs them
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +39,7 @@ class Index(NamedTuple):
         if self.vectors is None:
             scores, items = self.faiss_index.search(queries, k)
             return np.where(items < 0, -np.inf, scores), items
-        _, near = self.faiss_index.search(queries, min(RERANKED * k, self.info["items"]))
+        _, near = self.faiss_index.search(queries, min(self.info.get("reranked", RERANKED) * k, self.info["items"]))
         found = np.where(near < 0, 0, near)
         scores = np.einsum("md,mcd->mc", queries, self.vectors[found].astype(np.float32))
         scores[near < 0] = -np.inf
@@ -87,8 +89,12 @@ def build_index(vectors: np.ndarray, queries: np.ndarray | None = None, kind: st
     queries = np.ascontiguousarray(queries[:500], np.float32)
     wanted = exact_answers(vectors, queries, 10)
     index.nprobe = min(8, lists)
+    if kind == "compact":
+        info["reranked"] = RERANKED
     while (reached := recall(made.search(queries, 10)[1], wanted)) < WANTED_RECALL and index.nprobe < lists:
         index.nprobe = min(2 * index.nprobe, lists)
+        if kind == "compact":  # among many items the quantized order is too coarse for a fixed number of candidates
+            info["reranked"] *= 2
     info |= {"lists": lists, "probed": index.nprobe, "recall_at_10": round(reached, 4), "measured_on": len(queries)}
     return made
 

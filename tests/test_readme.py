@@ -63,10 +63,12 @@ def test_dry_run_of_the_recipe(tmp_path, monkeypatch, capsys):
     assert stored[0]["test"]["images"] == 5 and stored[1]["test"]["folds"]["folds"] == 5
 
 
-SHOWN = [c for page in (README, RECIPE) for c in commands("", page) if c.startswith("hrem train ") and "PRESET" not in c]
+SHOWN = [
+    c for page in (README, RECIPE) for c in commands("", page) if c.startswith("hrem train ") and "PRESET" not in c
+]
 
 
-@pytest.mark.parametrize("line", SHOWN)
+@pytest.mark.parametrize("line", TRAINING)
 def test_recipes_hold_known_settings(line):
     words = line.split()
     settings = {
