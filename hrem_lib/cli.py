@@ -138,6 +138,7 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
     model = args.model or vision.DETECTOR
     model = str(Path(model).resolve()) if Path(model).is_dir() else model  # it is kept beside the features
     looker = vision.open_looker(model, args.regions, training.pick_device(args.device))
+    fitting = "f8k"
     for name, part in splits.items():
         done = extract.extract_split(
             args.folder, part, args.out, name, looker, count, half=args.half, workers=args.workers, batch=args.batch
@@ -149,8 +150,22 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
             print(f"  left out {missing}: {reason}")
         if len(bad) > 10:
             print(f"  ... and {len(bad) - 10} more, all in {args.out / name}_extract.json")
+        if name == "train":
+            fitting = _fitting(done["rows"] * count)
     more = f" --data.captions_per_image {count}" if count != 5 else ""
-    print(f"written to {args.out}; next: hrem train f8k --data {args.out}{more}")
+    print(f"written to {args.out}; next: hrem train {fitting} --data {args.out}{more}")
+
+
+def _fitting(captions: int) -> str:
+    """The preset for so many captions: with too few, the relation part of a larger one would never start."""
+    from hrem_lib import sampling
+
+    for name in ("f8k", "sample"):
+        t = configs.preset(name).training
+        steps = t.epochs * sampling.steps_per_epoch(captions, t.batch_size)
+        if t.warmup_steps < steps:
+            return name
+    return f"{name} --training.warmup_steps {steps // 3}"
 
 
 def _index(args: argparse.Namespace, extra: list[str]) -> None:

@@ -76,7 +76,8 @@ def check_schedule(config: Config, steps: int) -> None:
     if config.graph.interaction != "none" and config.training.warmup_steps >= total:
         raise UserError(
             f"training.warmup_steps: got {config.training.warmup_steps}, but the run has {total} steps "
-            f"({config.training.epochs} epochs of {steps}), so the relation part would never start"
+            f"({config.training.epochs} epochs of {steps}), so the relation part would never start; wanted fewer, "
+            f"e.g. --training.warmup_steps {total // 3}"
         )
 
 

@@ -171,6 +171,18 @@ def test_pictures_in_other_modes_and_turned(tmp_path):
     assert extract.read_picture(tmp_path / "turned.jpg").size == (3, 4)
 
 
+@pytest.mark.parametrize("captions", [30_000, 11_000, 5_600, 2_300, 700])
+def test_the_command_that_follows_can_train(captions):
+    from hrem_lib import config as configs
+    from hrem_lib import sampling, training
+
+    name, *settings = cli._fitting(captions).split()
+    pairs = {k.removeprefix("--"): v for k, v in zip(settings[::2], settings[1::2], strict=True)}
+    config = configs.preset(name).override(pairs)
+    training.check_schedule(config, sampling.steps_per_epoch(captions, config.training.batch_size))
+    assert (name == "f8k") == (captions >= 11_000)
+
+
 def test_command_with_a_transformers_model(saved, tmp_path, capsys):  # noqa: F811
     pictures = data.sample_dir().parent / "pictures"
     split = data.open_split(data.sample_dir(), "test")
@@ -182,7 +194,11 @@ def test_command_with_a_transformers_model(saved, tmp_path, capsys):  # noqa: F8
     command += ["--model", saved(small_vit), "--regions", "9", "--device", "cpu"]
     assert cli.main(command) == 0
     text = capsys.readouterr().out
-    assert "left out gone.png: not found" in text and "repeated to 5" in text and "hrem train f8k" in text
+    assert (
+        "left out gone.png: not found" in text
+        and "repeated to 5" in text
+        and "hrem train sample --training.warmup_steps 4" in text
+    )
     sizes = {name: data.open_split(out, name).n_images for name in ("train", "dev", "test")}
     assert sum(sizes.values()) == 20 and sizes["dev"] + sizes["test"] in (3, 4)
     train = data.open_split(out, "train")

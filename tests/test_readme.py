@@ -63,7 +63,7 @@ def test_dry_run_of_the_recipe(tmp_path, monkeypatch, capsys):
     assert stored[0]["test"]["images"] == 5 and stored[1]["test"]["folds"]["folds"] == 5
 
 
-SHOWN = [
+TRAINING = [
     c for page in (README, RECIPE) for c in commands("", page) if c.startswith("hrem train ") and "PRESET" not in c
 ]
 
