@@ -17,6 +17,7 @@ from hrem_lib.checkpoints import CONFIG, write_bytes, write_json
 from hrem_lib.config import UserError
 from hrem_lib.evaluation import DIRECTIONS, RECALLS
 
+WORLDS = {"sample": "sample world", "photographs": "photographs"}  # the two data sets on which claims are tested
 ARMS = {"none": "base (no instance-level part)", "fusion": "HREM, fusion", "standalone": "HREM, standalone"}
 
 
@@ -199,17 +200,25 @@ def claims() -> list[dict]:
     return yaml.safe_load((Path(__file__).resolve().parent / "claims.yaml").read_text(encoding="utf-8"))
 
 
+def tested(results: list[dict], claim: dict, world: str) -> Difference | None:
+    """The difference that tests a claim in one of `WORLDS`; None if its runs are not (all) there."""
+    arms = claim.get(world, [])
+    runs = [{r["seed"] for r in results if f"{r['study']}/{r['arm']}" == arm} for arm in arms]
+    if not arms or len(set.intersection(*runs)) < 2:
+        return None
+    return difference(results, *arms, subset=claim.get("subset", ""))
+
+
 def claims_table(results: list[dict]) -> str:
     """Markdown table: each claim, and what the runs on either data set say of it."""
-    worlds = {"sample": "sample world", "photographs": "photographs"}
-    lines = [f"| claim | compared | {' | '.join(worlds.values())} |", "|---|---|---|---|"]
+    lines = [f"| claim | compared | {' | '.join(WORLDS.values())} |", "|---|---|---|---|"]
     for claim in claims():
         cells = []
-        for world in worlds:
-            if world not in claim:
+        for world in WORLDS:
+            found = tested(results, claim, world)
+            if found is None:
                 cells.append("not run")
                 continue
-            found = difference(results, *claim[world], subset=claim.get("subset", ""))
             cells.append(
                 f"{found.mean:+.1f}: {_verdict(found, claim['expects'])} "
                 f"(pictures {found.pictures[0]:+.1f} to {found.pictures[1]:+.1f}; "

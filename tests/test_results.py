@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hrem_lib import ablate, results, subsets
 from hrem_lib import config as configs
 from hrem_lib.config import UserError
 from hrem_lib.evaluation import rank_metrics
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def fake_run(folder, seed, value, interaction="fusion", neighbor=0):
@@ -109,6 +112,15 @@ def test_difference_refuses_what_cannot_be_compared():
     del runs[0]["ranks"]
     with pytest.raises(UserError, match="got no test ranks"):
         results.difference(runs, "toy/a", "toy/b")
+
+
+def test_stored_figures_follow_from_the_stored_ranks():
+    stored = [r for r in results.load(ROOT / "results") if "ranks" in r]
+    assert len(stored) >= 18
+    for run in stored:
+        i2t, t2i = (results.unpack(run["ranks"][side]) for side in ("i2t", "t2i"))
+        assert rank_metrics(i2t, t2i)["rSum"] == pytest.approx(run["test"]["rSum"], abs=0.21), run["name"]
+        assert all(len(mask) == len(i2t) for mask in run["subsets"].values())
 
 
 def test_claims_name_arms_of_the_grids():

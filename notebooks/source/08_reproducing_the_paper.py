@@ -686,9 +686,9 @@ assert 0.9e6 < text_run / D < 1.6e6
 
 # %%
 stored = results.load(data.sample_dir().parents[1] / "results")
-worlds, rows = {"sample": "sample world", "photographs": "photographs"}, []
+rows = []
 for claim in results.claims():
-    found = [results.difference(stored, *claim[w], subset=claim.get("subset", "")) if w in claim else None for w in worlds]
+    found = [results.tested(stored, claim, world) for world in results.WORLDS]
     rows.append((claim["compared"], found))
     text_of = [f"{d.mean:+5.1f} {d.verdict}" if d else "not run" for d in found]
     print(f"{claim['compared']:<42} {text_of[0]:<20} {text_of[1]}")
@@ -697,7 +697,7 @@ assert abs(half - 2.48) < 0.01  # the example by hand
 
 # %%
 plots.show(
-    evidence.differences(rows, list(worlds.values())),
+    evidence.differences(rows, list(results.WORLDS.values())),
     "Difference of test rSum, first minus second. Dots: seeds; thick bars: 95 % over pictures; thin lines: 95 % over seeds. Gray: not separated.",
     "Two panels with a row for each comparison: three dots, a thick and a thin interval around them, and a line at zero.",
 )
