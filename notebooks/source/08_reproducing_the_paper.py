@@ -689,6 +689,8 @@ stored = results.load(data.sample_dir().parents[1] / "results")
 rows = []
 for claim in results.claims():
     found = [results.tested(stored, claim, world) for world in results.WORLDS]
+    if not any(found):
+        continue  # runs that nobody has made yet
     rows.append((claim["compared"], found))
     text_of = [f"{d.mean:+5.1f} {d.verdict}" if d else "not run" for d in found]
     print(f"{claim['compared']:<42} {text_of[0]:<20} {text_of[1]}")
