@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import tiny
+
+from hrem_lib import training
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -31,3 +36,15 @@ def test_query_times(tmp_path):
     subprocess.run([*command, "--json", tmp_path / "query.json"], check=True, capture_output=True)
     small, large = json.loads((tmp_path / "query.json").read_text())["rows"]
     assert small["embeddings_ms"] > 0 < small["score_based_ms"] and "score_based_ms" not in large
+
+
+@pytest.mark.parametrize("kind", ["fusion", "standalone"])
+def test_what_the_relation_part_adds(tmp_path, kind):
+    config = tiny.config(tiny.write(tmp_path), graph__interaction=kind, training__epochs=1, training__warmup_steps=2)
+    training.train(config, tmp_path / "run")
+    command = [sys.executable, BENCHMARKS / "relations.py", tmp_path / "run", "--batches", "2"]
+    subprocess.run([*command, "--json", tmp_path / "found.json"], check=True, capture_output=True)
+    found = json.loads((tmp_path / "found.json").read_text())
+    connected = 20 if kind == "fusion" else 10  # half of 20 pairs, in each block
+    assert found["connected nodes"] == connected and 1 <= found["effective nodes"] <= connected
+    assert -1 <= found["gradient cosine, enhanced"] <= 1 and 0 < found["gradient cosine, L(v, u), another draw"] < 1

@@ -1,0 +1,109 @@
+"""What the relation part of a trained run adds: how it attends, how far it moves an embedding, what its losses teach.
+
+    python benchmarks/relations.py RUN [--data FOLDER] [--json FILE]
+
+Over training batches of the run, with the weights of its last epoch (the relation part is not in the model file):
+- effective nodes: exp of the entropy of an attention row (standalone: a softmax, two a row), beside the connected ones;
+- cosine of an embedding v with its enhanced v̄;
+- gradient cosine: of each loss term with L(v, u) over the encoders' weights, beside that of L(v, u) under another draw
+  of negatives. A term that is no further away than a second draw teaches little that a second draw would not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hrem_lib import checkpoints, data, losses, sampling
+from hrem_lib.encoders import Encoded
+from hrem_lib.model import HREM, Related
+
+
+def load(run: Path, folder: Path | None) -> tuple[checkpoints.Run, data.PairDataset]:
+    """A run with the weights of its last epoch, and its training pairs."""
+    loaded = checkpoints.load_run(run)
+    tensors, _ = checkpoints.read_tensors(run / checkpoints.STATE)
+    loaded.model.load_state_dict({name[6:]: t for name, t in tensors.items() if name.startswith("model.")})
+    folder = folder or (Path(loaded.config.data.folder) if loaded.config.data.folder else None)
+    split = data.open_split(data.find_folder(folder) if folder else data.sample_dir(), "train")
+    augment = loaded.config.data.region_drop, loaded.config.data.word_drop
+    tokens = loaded.text.encode(split.captions)
+    return loaded, data.PairDataset(split, tokens, (loaded.text.mask_id, loaded.text.random_range), *augment, seed=1)
+
+
+def relate(model: HREM, batch: data.Batch) -> tuple[Encoded, Encoded, Related]:
+    """Plain and enhanced embeddings of a batch."""
+    images = model.encode_images(batch.regions, batch.region_mask)
+    texts = model.encode_texts(batch.words, batch.word_mask)
+    return images, texts, model.relate(images, texts, return_weights=True)
+
+
+def attention(run: checkpoints.Run, batch: data.Batch) -> dict[str, float]:
+    """How the interaction attends in evaluation mode; means over rows and heads of its first layer."""
+    model = run.model.eval()
+    with torch.no_grad():
+        images, texts, related = relate(model, batch)
+    weights, half = related.weights[0], len(images.emb)
+    if run.config.graph.interaction == "standalone":  # two softmaxes a row
+        weights = torch.cat(weights.chunk(2, dim=2), 1)  # [H,4B,B]
+    entropy = -(weights * weights.clamp(min=1e-30).log()).sum(-1)
+    same = (images.emb * related.image_emb_rel).sum(1), (texts.emb * related.text_emb_rel).sum(1)
+    return {
+        "connected nodes": float((weights > 0).float().sum(-1).mean()),
+        "effective nodes": float(entropy.exp().mean()),
+        "deviation of S in a block": float(
+            related.graph.block("i2i").masked_select(~torch.eye(half, dtype=bool)).std()
+        ),
+        "cosine of v and enhanced v": float(torch.cat(same).mean()),
+    }
+
+
+def gradients(run: checkpoints.Run, batch: data.Batch) -> dict[str, float]:
+    """Cosine of each term's gradient with that of L(v, u), over the weights of the encoders."""
+    model = run.model.train()
+    settings = dataclasses.asdict(run.config.loss)
+    objective = losses.Objective(**{k: settings[k] for k in losses.Objective._fields})
+    weights = [p for name, p in model.named_parameters() if not name.startswith("relation")]
+    images, texts, related = relate(model, batch)
+    plain = images.emb, texts.emb, batch.image_ids
+    terms, _ = objective(*plain, related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
+    terms.pop("regularizer", None)  # reaches no encoder
+    terms["L(v, u), another draw"] = objective(*plain)[0]["initial"]
+    found = {}
+    for name, term in terms.items():
+        parts = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+        filled = [torch.zeros_like(p) if g is None else g for g, p in zip(parts, weights, strict=True)]
+        found[name] = torch.cat([g.flatten() for g in filled])
+    first = found.pop("initial")
+    return {f"gradient cosine, {n}": float(torch.cosine_similarity(first, g, dim=0)) for n, g in found.items()}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a run with its training state and an instance-level part")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--batches", type=int, default=6)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    run, pairs = load(args.run, args.data)
+    size = run.config.training.batch_size
+    rows = []
+    for step, captions in enumerate(sampling.random_batches(len(pairs), size, 1, 1)[: args.batches]):
+        batch = pairs[data.BatchPlan(1, step, captions)]
+        rows.append(attention(run, batch) | gradients(run, batch))
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    for name, value in means.items():
+        print(f"{name:<40} {value:8.3f}")
+    if args.json:
+        args.json.write_text(json.dumps(means, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
