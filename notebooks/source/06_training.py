@@ -300,7 +300,9 @@ assert high - low > 15
 #
 # That is a *null result*: it says that an effect, if there is one, is smaller than what these runs can see (some 4 points). It does not say that the paper is wrong. What differs from the paper:
 # 1,000 pictures instead of 29,000, a BiGRU instead of BERT, a batch that holds an eighth of all pictures anyway (so that random batches already bring the near misses together), and
-# connections that miss most of what belongs together in one block (notebook 03).
+# connections that miss most of what belongs together in one block (notebook 03). And the relation part hardly relates here: the attention of a trained model is nearly
+# uniform over its 128 connected nodes, so that an enhanced embedding is little else than the plain one (`benchmarks/relations.py`; numbers in `results/README.md`). Notebook 08, section 7,
+# goes through the paper's claims one by one, on photographs too.
 
 # %% [markdown]
 # ## Paper, code, here
