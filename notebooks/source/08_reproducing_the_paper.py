@@ -685,21 +685,21 @@ assert 0.9e6 < text_run / D < 1.6e6
 # This interval knows the luck of seeds. The luck of pictures is the interval of section 5. A claim **held** if both leave out zero on the side that it names.
 
 # %%
-stored = results.load(data.sample_dir().parents[1] / "results")
-rows = []
+all_runs = results.load(data.sample_dir().parents[1] / "results")
+compared_rows = []
 for claim in results.claims():
-    found = [results.tested(stored, claim, world) for world in results.WORLDS]
-    if not any(found):
+    both = [results.tested(all_runs, claim, world) for world in results.WORLDS]
+    if not any(both):
         continue  # runs that nobody has made yet
-    rows.append((claim["compared"], found))
-    text_of = [f"{d.mean:+5.1f} {d.verdict}" if d else "not run" for d in found]
+    compared_rows.append((claim["compared"], both))
+    text_of = [f"{d.mean:+5.1f} {d.verdict}" if d else "not run" for d in both]
     print(f"{claim['compared']:<42} {text_of[0]:<20} {text_of[1]}")
 half = results.student.ppf(0.975, 2) * np.std([3, 1, 2], ddof=1) / 3**0.5
 assert abs(half - 2.48) < 0.01  # the example by hand
 
 # %%
 plots.show(
-    evidence.differences(rows, list(results.WORLDS.values())),
+    evidence.differences(compared_rows, list(results.WORLDS.values())),
     "Difference of test rSum, first minus second. Dots: seeds; thick bars: 95 % over pictures; thin lines: 95 % over seeds. Gray: not separated.",
     "Two panels with a row for each comparison: three dots, a thick and a thin interval around them, and a line at zero.",
 )
