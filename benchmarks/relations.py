@@ -2,7 +2,7 @@
 
     python benchmarks/relations.py RUN [--data FOLDER] [--json FILE]
 
-Over training batches of the run, with the weights of its last epoch (the relation part is not in the model file):
+Over training batches, with the weights of the selected epoch:
 - effective nodes: exp of the entropy of an attention row (standalone: a softmax, two a row), beside the connected ones;
 - cosine of an embedding v with its enhanced v̄;
 - gradient cosine: of each loss term with L(v, u) over the encoders' weights, beside that of L(v, u) under another draw
@@ -25,19 +25,17 @@ from hrem_lib.model import HREM, Related
 
 
 def load(run: Path, folder: Path | None) -> tuple[checkpoints.Run, data.PairDataset]:
-    """A run with the weights of its last epoch, and its training pairs."""
+    """A run and its training pairs, varied as in training (Sec 3.1)."""
     loaded = checkpoints.load_run(run)
-    tensors, _ = checkpoints.read_tensors(run / checkpoints.STATE)
-    loaded.model.load_state_dict({name[6:]: t for name, t in tensors.items() if name.startswith("model.")})
-    folder = folder or (Path(loaded.config.data.folder) if loaded.config.data.folder else None)
-    split = data.open_split(data.find_folder(folder) if folder else data.sample_dir(), "train")
-    augment = loaded.config.data.region_drop, loaded.config.data.word_drop
+    settings = loaded.config.data
+    split = data.open_split(data.find_folder(folder or settings.folder), "train", settings.captions_per_image)
+    augment = settings.region_drop, settings.word_drop
     tokens = loaded.text.encode(split.captions)
     return loaded, data.PairDataset(split, tokens, (loaded.text.mask_id, loaded.text.random_range), *augment, seed=1)
 
 
 def relate(model: HREM, batch: data.Batch) -> tuple[Encoded, Encoded, Related]:
-    """Plain and enhanced embeddings of a batch."""
+    """Plain embeddings v, u and enhanced ones of a batch, all [B,D]."""
     images = model.encode_images(batch.regions, batch.region_mask)
     texts = model.encode_texts(batch.words, batch.word_mask)
     return images, texts, model.relate(images, texts, return_weights=True)
@@ -86,7 +84,7 @@ def gradients(run: checkpoints.Run, batch: data.Batch) -> dict[str, float]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run with its training state and an instance-level part")
+    parser.add_argument("run", type=Path, help="run folder of a model with an instance-level part")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--batches", type=int, default=6)
     parser.add_argument("--json", type=Path)

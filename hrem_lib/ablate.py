@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import yaml
 
 from hrem_lib import checkpoints, data, evaluation, results, subsets
@@ -160,23 +161,20 @@ def _result(cell: Cell, runs: list[Path]) -> dict:
     parts = [results.from_run(run, cell.study, cell.arm) for run in runs]
     loaded = [checkpoints.load_run(run) for run in runs]
     settings = cell.config.data
-    place = data.find_folder(settings.folder) if settings.folder else data.sample_dir()
+    place = data.find_folder(settings.folder)
+    train, dev, test = (
+        data.open_split(place, name, settings.captions_per_image) for name in ("train", "dev", settings.test_split)
+    )
 
-    def ranks(name: str) -> tuple[data.Split, tuple]:
-        split = data.open_split(place, name, settings.captions_per_image)
-        tokens = [run.text.encode(split.captions) for run in loaded]
-        pairs = [
-            (evaluation.encode_images(run.model, split), evaluation.encode_texts(run.model, own))
-            for run, own in zip(loaded, tokens, strict=True)
-        ]
-        return split, evaluation.ensemble_ranks(pairs, split.image_of_caption)
+    def ranks(split: data.Split) -> tuple[np.ndarray, np.ndarray]:
+        models = [(run.model, run.text.encode(split.captions)) for run in loaded]
+        return evaluation.ensemble_ranks(evaluation.encode_split(models, split), split.image_of_caption)
 
-    test, found = ranks(settings.test_split)
+    found = ranks(test)
     result = parts[0]
     if cell.members:
         result |= {"members": list(cell.members), "seconds": sum(part["seconds"] for part in parts)}
-        result |= {"test": evaluation.rank_metrics(*found), "dev": evaluation.rank_metrics(*ranks("dev")[1])}
-    train = data.open_split(place, "train", settings.captions_per_image)
+        result |= {"test": evaluation.rank_metrics(*found), "dev": evaluation.rank_metrics(*ranks(dev))}
     masks = subsets.find(train.captions, test.captions, settings.captions_per_image)
     result["ranks"] = {side: results.pack(r) for side, r in zip(evaluation.DIRECTIONS, found, strict=True)}
     result["subsets"] = {name: "".join("01"[int(value)] for value in mask) for name, mask in masks.items()}

@@ -66,8 +66,7 @@ def _split_of(config: configs.Config, name: str | None, folder: Path | None):
     from hrem_lib import data
 
     name, folder = name or config.data.test_split, folder or config.data.folder
-    folder = data.find_folder(folder, (name,)) if folder else data.sample_dir()
-    return data.open_split(folder, name, config.data.captions_per_image)
+    return data.open_split(data.find_folder(folder, (name,)), name, config.data.captions_per_image)
 
 
 def _evaluate(args: argparse.Namespace, extra: list[str]) -> None:
@@ -151,21 +150,9 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
         if len(bad) > 10:
             print(f"  ... and {len(bad) - 10} more, all in {args.out / name}_extract.json")
         if name == "train":
-            fitting = _fitting(done["rows"] * count)
+            fitting = extract.training_preset(done["rows"] * count)
     more = f" --data.captions_per_image {count}" if count != 5 else ""
     print(f"written to {args.out}; next: hrem train {fitting} --data {args.out}{more}")
-
-
-def _fitting(captions: int) -> str:
-    """The preset for so many captions: with too few, the relation part of a larger one would never start."""
-    from hrem_lib import sampling
-
-    for name in ("f8k", "sample"):
-        t = configs.preset(name).training
-        steps = t.epochs * sampling.steps_per_epoch(captions, t.batch_size)
-        if t.warmup_steps < steps:
-            return name
-    return f"{name} --training.warmup_steps {steps // 3}"
 
 
 def _index(args: argparse.Namespace, extra: list[str]) -> None:

@@ -439,6 +439,27 @@ def encode_texts(
     return text_emb.clone()
 
 
+def encode_split(
+    models: Sequence[tuple[torch.nn.Module, Tokens]],
+    split: data.Split,
+    batch_size: int = 128,
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+) -> list[Pair]:
+    """For each (model, the split's captions as its tokens): image_emb [n,D], text_emb [m,D] (Sec 3.5).
+
+    Raises:
+        UserError: tokens of another number of captions.
+    """
+    pairs = []
+    for model, tokens in models:
+        if len(tokens) != split.n_captions:
+            raise UserError(f"{split.name}: got tokens of {len(tokens)} captions, wanted {split.n_captions}")
+        settings = (batch_size, device, precision)
+        pairs.append((encode_images(model, split, *settings), encode_texts(model, tokens, *settings)))
+    return pairs
+
+
 def evaluate(
     models: Sequence[tuple[torch.nn.Module, Tokens]],
     split: data.Split,
@@ -459,12 +480,7 @@ def evaluate(
     Returns:
         as `rank_metrics`; "folds" as `fold_metrics`, "intervals" as `bootstrap`
     """
-    pairs = []
-    for model, tokens in models:
-        if len(tokens) != split.n_captions:
-            raise UserError(f"{split.name}: got tokens of {len(tokens)} captions, wanted {split.n_captions}")
-        settings = (batch_size, device, precision)
-        pairs.append((encode_images(model, split, *settings), encode_texts(model, tokens, *settings)))
+    pairs = encode_split(models, split, batch_size, device, precision)
     i2t, t2i = ensemble_ranks(pairs, split.image_of_caption, 512)
     result = rank_metrics(i2t, t2i)
     if folds > 1:

@@ -19,6 +19,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from hrem_lib import config as configs
+from hrem_lib import sampling
 from hrem_lib.captions import Described, fixed_number
 from hrem_lib.checkpoints import write_bytes, write_json
 from hrem_lib.config import UserError
@@ -235,3 +237,15 @@ def _padded(name: str, seen: Regions, regions: int, half: bool) -> tuple[np.ndar
         raise UserError(f"{name}: got features with {what}, wanted finite numbers from the network")
     room = ((0, regions - len(values)), (0, 0))
     return np.pad(values, room), np.pad(seen.boxes.astype(np.float32), room)
+
+
+def training_preset(captions: int) -> str:
+    """Preset for so many training captions, as `hrem train` takes it: with too few, the relation part of the larger one
+    would never start. Choice of this project.
+    """
+    for name in ("f8k", "sample"):
+        t = configs.preset(name).training
+        steps = t.epochs * sampling.steps_per_epoch(captions, t.batch_size)
+        if t.warmup_steps < steps:
+            return name
+    return f"sample --training.warmup_steps {steps // 3}"

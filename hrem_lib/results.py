@@ -157,7 +157,7 @@ def difference(results: list[dict], arm: str, other: str, subset: str = "", samp
 
 
 def _gain(result: dict, subset: str) -> np.ndarray:
-    """What each test picture adds to rSum: their mean is the rSum of those pictures as queries."""
+    """What each test picture adds to rSum [pictures]: their mean is the rSum of those pictures as queries."""
     i2t, t2i, mask = _queries(result, subset)
     hits = [sum((ranks < k).astype(float) for k in RECALLS) for ranks in (i2t, t2i)]
     return 100 * (hits[0] + hits[1].reshape(len(i2t), -1).mean(1))[mask]

@@ -368,7 +368,7 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
             if before[section][key] != now[section][key]:
                 got, wanted = now[section][key], before[section][key]
                 raise UserError(f"{out}: got {name} = {got}, wanted {wanted} as in the run to resume")
-    folder = data.find_folder(config.data.folder) if config.data.folder else data.sample_dir()
+    folder = data.find_folder(config.data.folder)
     select = config.data.test_split if t.select_on == "test" else "dev"
     splits = {name: data.open_split(folder, name, config.data.captions_per_image)
               for name in dict.fromkeys(["train", select, config.data.test_split])}  # fmt: skip

@@ -17,9 +17,7 @@ from hrem_lib.config import UserError
 APPROXIMATE_FROM = 100_000  # items from which "auto" takes the approximate index
 KINDS = ("exact", "float16", "compact")
 WANTED_RECALL = 0.95  # of the ten best answers, at which more lists are no longer tried
-RERANKED = (
-    20  # candidates for each answer wanted of a "compact" index, put in order by their stored embeddings; at first
-)
+RERANKED = 20  # at first: candidates for each answer of a "compact" index, put in order by their stored embeddings
 
 
 class Index(NamedTuple):

@@ -176,7 +176,7 @@ def test_the_command_that_follows_can_train(captions):
     from hrem_lib import config as configs
     from hrem_lib import sampling, training
 
-    name, *settings = cli._fitting(captions).split()
+    name, *settings = extract.training_preset(captions).split()
     pairs = {k.removeprefix("--"): v for k, v in zip(settings[::2], settings[1::2], strict=True)}
     config = configs.preset(name).override(pairs)
     training.check_schedule(config, sampling.steps_per_epoch(captions, config.training.batch_size))
