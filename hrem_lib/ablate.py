@@ -173,6 +173,7 @@ def _result(cell: Cell, runs: list[Path]) -> dict:
     found = ranks(test)
     result = parts[0]
     if cell.members:
+        del result["dev_by_epoch"]  # the first member's
         result |= {"members": list(cell.members), "seconds": sum(part["seconds"] for part in parts)}
         result |= {"test": evaluation.rank_metrics(*found), "dev": evaluation.rank_metrics(*ranks(dev))}
     masks = subsets.find(train.captions, test.captions, settings.captions_per_image)
@@ -202,6 +203,7 @@ def _finished(cell: Cell, folder: Path) -> bool:
     if not path.is_file():
         return False
     result = results.load_file(path)
-    if _shape(result["config"]) != _shape(cell.config.to_dict()) or result.get("members", []) != list(cell.members):
+    config = configs.from_dict(result["config"], str(path)).to_dict()  # settings newer than the file: defaults
+    if _shape(config) != _shape(cell.config.to_dict()) or result.get("members", []) != list(cell.members):
         raise UserError(f"{path}: got a result with other settings than the grid's, wanted it removed or renamed")
     return True

@@ -129,6 +129,7 @@ class LossConfig:
     cutoff: float = 1.7  # negatives beyond this distance are not drawn: 1.7 for Flickr30K, 1.9 for COCO
     min_distance: float = 0.5  # distances are clamped from below before they are weighted
     sampling_dim: int = 512  # n of the weight formula; fixed in the released code, whatever D is
+    draws: int = 1  # negatives drawn for each anchor and positive of (13), their mean counts; the paper draws one
     hinge_sum_epochs: int = 1  # the hinge sums over all negatives in the first epochs, then takes the hardest
     exclude_same_image: bool = True  # pairs of the same image are no negatives of the hinge
 
@@ -144,6 +145,7 @@ class LossConfig:
         _between("loss.min_distance", self.min_distance, 0, 2, open_low=True)
         _between("loss.cutoff", self.cutoff, self.min_distance, 2)
         _between("loss.sampling_dim", self.sampling_dim, 2, 1_000_000)
+        _between("loss.draws", self.draws, 1, 1000)
         _between("loss.regularizer_weight", self.regularizer_weight, 0, 1e6)
 
 

@@ -73,31 +73,33 @@ def triplet(
     dim: int = 512,
     cutoff: float = 1.7,
     min_distance: float = 0.5,
+    draws: int = 1,
     draw=draw_negatives,
 ) -> PairLoss:
     """Equation (13): `[margin - s(a, p) + s(a, n)]_+` summed over both directions and all (anchor, positive) pairs.
 
-    One negative is drawn for each pair. A row without an admissible negative contributes nothing and takes nothing
-    away from the others.
+    One negative is drawn for each pair (the paper); of several draws the mean counts. A row without an admissible
+    negative contributes nothing and takes nothing away from the others.
 
     Args:
         image_emb, text_emb: unit length [B,D]
         image_ids: equal where two pairs show the same image [B]
         margin: alpha
         dim, cutoff, min_distance: see `distance_weights`
+        draws: negatives for each pair
         draw: how negatives are drawn from the law
     """
     similarity = image_emb @ text_emb.T
     positive = image_ids[:, None] == image_ids[None, :]
-    anchors, matches = positive.nonzero(as_tuple=True)  # [P], P >= B
+    anchors, matches = positive.nonzero().repeat(draws, 1).T  # [draws P], P >= B
     total, missing = similarity.new_zeros(()), 0
     for scores in (similarity, similarity.T):  # i2t, t2i; `positive` is symmetric
         weights = distance_weights(scores.detach(), positive, dim, cutoff, min_distance)
         negatives, found = draw(weights, anchors)
         violation = F.relu(margin - scores[anchors, matches] + scores[anchors, negatives])
-        total = total + torch.where(found, violation, 0).sum()
+        total = total + torch.where(found, violation, 0).sum() / draws
         missing = missing + (weights.sum(1) == 0).sum()
-    return PairLoss(total, anchors.numel(), missing)
+    return PairLoss(total, anchors.numel() // draws, missing)
 
 
 def hinge(
@@ -164,13 +166,14 @@ class Objective(NamedTuple):
     cutoff: float = 1.7
     min_distance: float = 0.5
     sampling_dim: int = 512
+    draws: int = 1
     exclude_same_image: bool = True
 
     def pair(self, kind: str, image_emb: Tensor, text_emb: Tensor, image_ids: Tensor, hardest: bool) -> PairLoss:
         """One L(a, b) of the chosen kind, "triplet" or "hinge"."""
         if kind == "triplet":
             law = (self.sampling_dim, self.cutoff, self.min_distance)
-            return triplet(image_emb, text_emb, image_ids, self.margin, *law)
+            return triplet(image_emb, text_emb, image_ids, self.margin, *law, self.draws)
         return hinge(image_emb, text_emb, image_ids, self.margin, hardest, self.exclude_same_image)
 
     def __call__(

@@ -13,7 +13,7 @@ from scipy.stats import t as student
 
 from hrem_lib import config as configs
 from hrem_lib import subsets
-from hrem_lib.checkpoints import CONFIG, write_bytes, write_json
+from hrem_lib.checkpoints import CONFIG, HISTORY, write_bytes, write_json
 from hrem_lib.config import UserError
 from hrem_lib.evaluation import DIRECTIONS, RECALLS
 
@@ -22,7 +22,7 @@ ARMS = {"none": "base (no instance-level part)", "fusion": "HREM, fusion", "stan
 
 
 def from_run(run: str | Path, study: str = "", arm: str = "") -> dict:
-    """The result of a finished run: name, study, arm, config, seed, dev and test figures, versions, seconds.
+    """The result of a finished run: name, study, arm, config, seed, dev and test figures, dev by epoch, versions, time.
 
     Args:
         run: run folder
@@ -38,12 +38,14 @@ def from_run(run: str | Path, study: str = "", arm: str = "") -> dict:
     arm = arm or f"{config.graph.interaction}-{'neighbor' if config.sampling.neighbor_epoch else 'random'}"
     settings = config.to_dict()
     settings["data"]["folder"] = Path(config.data.folder).name  # where the data lay is nobody's business
+    epochs = [json.loads(line) for line in (run / HISTORY).read_text(encoding="utf-8").splitlines()]
     return {
         "name": f"{study}-{arm}-{config.training.seed}",
         "study": study,
         "arm": arm,
         "config": settings,
         **{key: metrics[key] for key in ("seed", "epoch", "selected_on", "dev", "test", "versions", "seconds")},
+        "dev_by_epoch": [round(line["dev"]["rSum"], 2) for line in epochs],
     }
 
 
@@ -210,14 +212,14 @@ def tested(results: list[dict], claim: dict, world: str) -> Difference | None:
 
 
 def claims_table(results: list[dict]) -> str:
-    """Markdown table: each claim, and what the runs on either data set say of it."""
+    """Markdown table: each claim, and what the runs on either data set say of it; a dash where it is not asked."""
     lines = [f"| claim | compared | {' | '.join(WORLDS.values())} |", "|---|---|---|---|"]
     for claim in claims():
         cells = []
         for world in WORLDS:
             found = tested(results, claim, world)
             if found is None:
-                cells.append("not run")
+                cells.append("not run" if world in claim else "–")
                 continue
             cells.append(
                 f"{found.mean:+.1f}: {_verdict(found, claim['expects'])} "

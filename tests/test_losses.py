@@ -177,6 +177,22 @@ def test_triplet_is_the_loop(seed, margin):
     assert got.positives == len(index) == 10
 
 
+def test_several_draws_are_the_mean_of_single_ones():
+    """Same mean over many repeats, a quarter of the variance; a level of collapse that does not move."""
+    v, u, repeats = unit_vectors(), unit_vectors(seed=1), 3000
+    torch.manual_seed(0)
+    one, four = (
+        torch.stack([triplet(v, u, IDS, 0.7, dim=4, cutoff=1.99, draws=draws).loss for _ in range(repeats)])
+        for draws in (1, 4)
+    )
+    error = float((one.var() / repeats + four.var() / repeats).sqrt())
+    assert abs(float(one.mean() - four.mean())) < 4 * error
+    assert 0.21 < float(four.var() / one.var()) < 0.29
+    same = [triplet(v, u, IDS, 0.7, draws=draws, draw=first_of_best) for draws in (1, 4)]
+    close(same[1].loss, same[0].loss, 1e-12)
+    assert same[0].positives == same[1].positives and same[0].without_negative == same[1].without_negative
+
+
 def test_trap_03_one_row_without_negative_takes_nothing_away():
     """Image 0 has no admissible caption. The others' loss is what it would be without that row."""
     v, u = on_circle(180, 0, 20, dtype=torch.float64), on_circle(5, 10, 15, dtype=torch.float64)

@@ -24,6 +24,7 @@ def fake_run(folder, seed, value, interaction="fusion", neighbor=0):
     figures = {"images": 10, "captions": 50, "i2t": side, "t2i": side, "rSum": 6 * value + 6}
     metrics = {"seed": seed, "epoch": 2, "selected_on": "dev", "dev": figures, "test": figures}
     (folder / "metrics.json").write_text(json.dumps(metrics | {"versions": {}, "seconds": 1}))
+    (folder / "history.jsonl").write_text("".join(json.dumps({"dev": {"rSum": v}}) + "\n" for v in (1.5, value)))
     return folder
 
 
@@ -39,7 +40,8 @@ def test_publish_writes_files_and_fills_the_table(tmp_path):
     assert "old" not in text and text.startswith("before") and text.endswith("after\n")
     assert "| HREM, fusion | random | 2 | 15.0 / 16.0 / 17.0 | 15.0 / 16.0 / 17.0 | 96.0 (66.0 to 126.0) |" in text
     assert text.index("base") < text.index("HREM, fusion")
-    assert "/somewhere" not in (tmp_path / "results" / "f8k-none-random-0.json").read_text()
+    stored = (tmp_path / "results" / "f8k-none-random-0.json").read_text()
+    assert "/somewhere" not in stored and json.loads(stored)["dev_by_epoch"] == [1.5, 5.0]
     again = results.fill(text, results.load(tmp_path / "results"))
     assert again == text
 
@@ -129,4 +131,5 @@ def test_claims_name_arms_of_the_grids():
         assert claim["expects"] in ("more", "equal") and claim.get("subset", "scarce") in subsets.NAMES
         for world in ("sample", "photographs"):
             assert set(claim.get(world, [])) <= arms, claim
-    assert all(len(set(claim["sample"])) == 2 for claim in results.claims())
+        asked = [claim[world] for world in results.WORLDS if world in claim]
+        assert asked and all(len(set(pair)) == 2 for pair in asked), claim

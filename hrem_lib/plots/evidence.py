@@ -328,6 +328,32 @@ def differences(rows: Sequence[tuple[str, Sequence[Difference | None]]], panels:
     return figure
 
 
+def epoch_curves(panels: Sequence[tuple[str, Mapping[str, Sequence[Sequence[float]]], int | None]]) -> Figure:
+    """Dev rSum after each epoch: a thin line a seed, a thick line their mean, a dot the best epoch of the mean.
+
+    Args:
+        panels: (title, label -> a list of values for each seed, the last epoch at the full learning rate or None)
+    """
+    looks = ((GREY, ":", "s"), (RELATION, "-", "o"), (TEXT, "--", "^"))
+    figure, axes = plt.subplots(1, len(panels), figsize=(ROW[0], 3.9), sharey=True, squeeze=False)
+    for ax, (title, curves, last) in zip(axes[0], panels, strict=True):
+        for (color, style, marker), (label, seeds) in zip(looks, curves.items(), strict=False):
+            epochs, mean = range(1, len(seeds[0]) + 1), np.mean(seeds, axis=0)
+            for values in seeds:
+                ax.plot(epochs, values, style, color=color, linewidth=0.8, alpha=0.6)
+            best = [int(mean.argmax())]
+            ax.plot(epochs, mean, style, color=color, linewidth=2.5, label=label, marker=marker, markevery=best)
+        if last is not None:
+            ax.axvline(last + 0.5, color="black", linewidth=0.8)
+            ax.annotate(" rate / 10", (last + 0.5, 0.02), xycoords=("data", "axes fraction"), fontsize=9)
+        ax.set(title=title, xlabel="epoch")
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+        ax.grid(color="#E6E6E6", linewidth=0.8)
+        ax.legend(loc="center right", fontsize=9)
+    axes[0][0].set_ylabel("dev rSum")
+    return figure
+
+
 # ---- cost ----------------------------------------------------------------------------------------------------
 
 
