@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent
-# notebooks/assignments: nbgrader's folders. Student versions stop at their stubs, submissions may do anything, and sources
-# keep no outputs that could be compared; `make assignments-check` runs them (tests/test_assignments.py)
+# notebooks/assignments: nbgrader's folders. Student versions stop at their stubs, submissions may do anything, and
+# sources keep no outputs that could be compared; `make assignments-check` runs them (tests/test_assignments.py)
 collect_ignore_glob = ["notebooks/source/*", "notebooks/assignments/*"]
 
 
