@@ -307,7 +307,7 @@ def differences(rows: Sequence[tuple[str, Sequence[Difference | None]]], panels:
         panels: names of the data sets
     """
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.6 * len(panels) + 3.4, 0.3 * len(rows) + 1.2), sharey=True, squeeze=False
+        1, len(panels), figsize=(3.6 * len(panels) + 3.4, 0.25 * len(rows) + 1.2), sharey=True, squeeze=False
     )
     colors = {"more": RELATION, "less": ERROR, "not separated": GREY}
     for column, (ax, panel) in enumerate(zip(axes[0], panels, strict=True)):
@@ -328,28 +328,30 @@ def differences(rows: Sequence[tuple[str, Sequence[Difference | None]]], panels:
     return figure
 
 
-def epoch_curves(panels: Sequence[tuple[str, Mapping[str, Sequence[Sequence[float]]], int | None]]) -> Figure:
-    """Dev rSum after each epoch: a thin line a seed, a thick line their mean, a dot the best epoch of the mean.
+def epoch_curves(panels: Sequence[tuple[str, Mapping[str, Sequence[Sequence[float]]], int]], first: int = 2) -> Figure:
+    """Dev rSum after each epoch: a thin line a seed, a thick line their mean with a mark at its best epoch.
 
     Args:
-        panels: (title, label -> a list of values for each seed, the last epoch at the full learning rate or None)
+        panels: (title, label -> a list of values for each seed, the last epoch at the full learning rate); a label
+            begins with base, fusion or standalone
+        first: epochs before this one are left out
     """
-    looks = ((GREY, ":", "s"), (RELATION, "-", "o"), (TEXT, "--", "^"))
+    looks = {"base": (GREY, ":", "s"), "fusion": (RELATION, "-", "o"), "standalone": (TEXT, "--", "^")}
     figure, axes = plt.subplots(1, len(panels), figsize=(ROW[0], 3.9), sharey=True, squeeze=False)
     for ax, (title, curves, last) in zip(axes[0], panels, strict=True):
-        for (color, style, marker), (label, seeds) in zip(looks, curves.items(), strict=False):
-            epochs, mean = range(1, len(seeds[0]) + 1), np.mean(seeds, axis=0)
-            for values in seeds:
-                ax.plot(epochs, values, style, color=color, linewidth=0.8, alpha=0.6)
+        for label, seeds in curves.items():
+            color, style, marker = looks[label.partition(",")[0]]
+            values = np.array(seeds)[:, first - 1 :]
+            epochs, mean = range(first, first + values.shape[1]), values.mean(0)
+            ax.plot(epochs, values.T, style, color=color, linewidth=0.8, alpha=0.6)
             best = [int(mean.argmax())]
             ax.plot(epochs, mean, style, color=color, linewidth=2.5, label=label, marker=marker, markevery=best)
-        if last is not None:
-            ax.axvline(last + 0.5, color="black", linewidth=0.8)
-            ax.annotate(" rate / 10", (last + 0.5, 0.02), xycoords=("data", "axes fraction"), fontsize=9)
+        ax.axvline(last + 0.5, color="black", linewidth=0.8)
+        ax.annotate(" rate / 10", (last + 0.5, 0.02), xycoords=("data", "axes fraction"), fontsize=9)
         ax.set(title=title, xlabel="epoch")
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
         ax.grid(color="#E6E6E6", linewidth=0.8)
-        ax.legend(loc="center right", fontsize=9)
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 0.1), fontsize=9)
     axes[0][0].set_ylabel("dev rSum")
     return figure
 
