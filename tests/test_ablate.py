@@ -78,6 +78,11 @@ def test_grid_is_run_resumed_and_left_alone_when_finished(tmp_path, capfd):
     assert result["seed"] == 1 and result["config"]["graph"]["relevance_weight"] == 0 and result["study"] == "small"
     assert str(tmp_path) not in files[1].read_text()
 
+    assert len(result["dev_by_epoch"]) == 1 and result["dev_by_epoch"][0] == pytest.approx(
+        result["dev"]["rSum"], abs=0.01
+    )
+    del result["config"]["loss"]["draws"]  # a file of the time before that setting: its default
+    files[1].write_text(json.dumps(result))
     before = files[0].stat().st_mtime_ns, files[1].stat().st_mtime_ns
     files[2].unlink()  # its run is still there: only the file is written again
     assert main(["ablate", str(grid), *places]) == 0
