@@ -693,7 +693,7 @@ for claim in results.claims():
         continue  # runs that nobody has made yet
     compared_rows.append((claim["compared"], both))
     text_of = [f"{d.mean:+5.1f} {d.verdict}" if d else "-" for d in both]  # not asked there, or not run
-    print(f"{claim['compared']:<42} {text_of[0]:<20} {text_of[1]}")
+    print(f"{claim['compared']:<51} {text_of[0]:<20} {text_of[1]}")
 half = results.student.ppf(0.975, 2) * np.std([3, 1, 2], ddof=1) / 3**0.5
 assert abs(half - 2.48) < 0.01  # the example by hand
 
