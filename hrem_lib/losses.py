@@ -166,8 +166,8 @@ class Objective(NamedTuple):
     cutoff: float = 1.7
     min_distance: float = 0.5
     sampling_dim: int = 512
-    draws: int = 1
     exclude_same_image: bool = True
+    draws: int = 1
 
     def pair(self, kind: str, image_emb: Tensor, text_emb: Tensor, image_ids: Tensor, hardest: bool) -> PairLoss:
         """One L(a, b) of the chosen kind, "triplet" or "hinge"."""
