@@ -157,6 +157,7 @@ class TrainingConfig:
     batch_size: int = 128  # B: 128 for Flickr30K, 256 for COCO
     learning_rate: float = 5e-4  # of AdamW
     bert_rate_factor: float = 0.1  # BERT's own weights learn at this share of the rate
+    relation_rate_factor: float = 1.0  # the instance-level part's weights learn at this share of the rate
     weight_decay: float = 1e-4  # of AdamW
     decay_epochs: tuple[int, ...] = (15, 25)  # the rate is multiplied by decay_rate after these many epochs
     decay_rate: float = 0.1
@@ -175,6 +176,7 @@ class TrainingConfig:
         _between("training.batch_size", self.batch_size, 1, 1_000_000)
         _between("training.learning_rate", self.learning_rate, 0, 10, open_low=True)
         _between("training.bert_rate_factor", self.bert_rate_factor, 0, 1e6)
+        _between("training.relation_rate_factor", self.relation_rate_factor, 0, 1e6)
         _between("training.weight_decay", self.weight_decay, 0, 1e6)
         _between("training.decay_rate", self.decay_rate, 0, 1)
         _between("training.grad_clip", self.grad_clip, 0, 1e9, open_low=True)

@@ -218,6 +218,7 @@ def config_from_options(options: Mapping[str, object]) -> Config:
             "training.epochs": o["num_epochs"],
             "training.batch_size": o["batch_size"],
             "training.learning_rate": o["learning_rate"],
+            "training.relation_rate_factor": o.get("graph_lr_factor", 1.0),
             "training.decay_epochs": list(o["lr_schedules"]),
             "training.decay_rate": o["decay_rate"],
             "training.grad_clip": o["grad_clip"],
@@ -336,7 +337,7 @@ def options_from_config(config: Config, region_dim: int) -> dict[str, object]:
     return {
         "dataset": "coco" if loss.cutoff > 1.8 else "f30k", "data_path": "data", "logger_name": "runs",
         "model_name": "runs", "workers": 0, "log_step": 200, "val_step": 500, "gpu_id": 0, "multi_gpu": 0,
-        "save_results": 1, "no_imgnorm": False, "no_txtnorm": False, "graph_lr_factor": 1.0,
+        "save_results": 1, "no_imgnorm": False, "no_txtnorm": False, "graph_lr_factor": t.relation_rate_factor,
         "img_dim": region_dim, "embed_size": m.embed_dim, "nhead": m.heads, "bert_path": m.bert,
         "dropout": m.dropout, "residual_weight": m.pool_mix, "num_layers_enc": g.layers,
         "threshold": g.neighbor_share, "topk": g.top_matches, "mask_weight": g.relevance_weight,

@@ -42,16 +42,16 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def make_optimizer(model: HREM, config: Config) -> torch.optim.AdamW:
-    """AdamW over all weights; BERT's own learn at a share of the rate (Sec 4.1)."""
-    bert = getattr(model.text_encoder.words, "bert", None)
-    bert_weights = list(bert.parameters()) if bert is not None else []
-    ids = {id(p) for p in bert_weights}
-    rest = [p for p in model.parameters() if id(p) not in ids]
+    """AdamW over all weights; BERT's own learn at a share of the rate (Sec 4.1), so may the instance-level part's."""
     t = config.training
-    groups = [{"params": rest, "factor": 1.0}, {"params": bert_weights, "factor": t.bert_rate_factor}]
-    return torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=t.learning_rate, weight_decay=t.weight_decay, fused=True
-    )
+    bert = getattr(model.text_encoder.words, "bert", None)
+    apart = [(bert, t.bert_rate_factor)]
+    if t.relation_rate_factor != 1:  # else one group with the rest, as in the states of older runs
+        apart.append((model.relation, t.relation_rate_factor))
+    groups = [{"params": list(part.parameters()), "factor": factor} for part, factor in apart if part is not None]
+    ids = {id(p) for group in groups for p in group["params"]}
+    rest = {"params": [p for p in model.parameters() if id(p) not in ids], "factor": 1.0}
+    return torch.optim.AdamW([rest, *groups], lr=t.learning_rate, weight_decay=t.weight_decay, fused=True)
 
 
 def rate_at(config: Config, epoch: int) -> float:

@@ -146,12 +146,13 @@ def test_graph(folder, name, group, monkeypatch):
     close(got.regularizer, kl, s.tol, note="L_reg")
 
 
-def compare_graph(s, got):
+def compare_graph(s, got, q_tol=0.0):
     """All of `adj.*`. Beyond 25 rows the released distances are those of trap 14: ours are held against float64."""
     for direction in ("i2t", "t2i"):
         close(getattr(got.matches, f"match_{direction}"), s.values[f"adj.mean_{direction}"], s.tol, note="p")
         if f"adj.topk_{direction}" in s.values:
-            close(getattr(got.matches, f"top_{direction}"), s.values[f"adj.topk_{direction}"], s.tol, note="q")
+            top = getattr(got.matches, f"top_{direction}")
+            close(top, s.values[f"adj.topk_{direction}"], max(s.tol, q_tol), note="q")
     exact = with_prefix(s.tensors, f"{s.group.removesuffix('64')}64.") if s.far else s.values
     for block in BLOCKS:
         assert torch.equal(got.block(block, "connection"), s.values[f"adj.connect_{block}"].bool()), block
@@ -237,7 +238,8 @@ def test_whole_model(folder, name, group, monkeypatch):
     exact = with_prefix(s.tensors, f"{group.removesuffix('64')}64.") if s.far else s.values
     tol = max(s.tol, 1e-7 * s.far)
     if related is not None:
-        compare_graph(s, related.graph)
+        # after all layers the reference's own q are 1.8e-5 off float64; ours 0.8e-5 to 1.8e-5, by number of threads
+        compare_graph(s, related.graph, q_tol=3e-5 * (s.tol > 1e-6))
         close(related.graph.regularizer, s.values["adj.kl"], s.tol, note="L_reg")
         close(related.bias, exact["gnn.mask"], tol, note="A and S")
         close(related.image_emb_rel, exact["img.gnn"], tol)

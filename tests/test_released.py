@@ -118,6 +118,7 @@ def test_config_from_options():
         "dataset": "coco", "mask_weight": 1.5, "threshold": 0.25, "residual_weight": 0.7, "num_layers_enc": 2,
         "base_loss": "vse", "gnn_loss": "trip", "cross_loss": 0, "norm_input": 0, "mask_repeat": 0, "margin": 0.3,
         "max_violation": True, "warmup": 123, "lr_schedules": [4, 6], "size_augment": 0, "embed_size": 32, "nhead": 8,
+        "graph_lr_factor": 0.1,
     }  # fmt: skip
     got = config_from_options(theirs)
     assert (got.loss.cutoff, got.data.test_split, got.graph.relevance_weight) == (1.9, "testall", 1.5)
@@ -126,13 +127,18 @@ def test_config_from_options():
     assert (got.graph.normalize_input, got.loss.exclude_same_image, got.loss.margin) == (False, False, 0.3)
     assert (got.loss.hinge_sum_epochs, got.training.warmup_steps, got.training.decay_epochs) == (0, 123, (4, 6))
     assert (got.data.region_drop, got.data.word_drop) == (0, 0)
-    assert (got.model.embed_dim, got.model.heads) == (32, 8)
+    assert (got.model.embed_dim, got.model.heads, got.training.relation_rate_factor) == (32, 8, 0.1)
     assert config_from_options(theirs | {"dataset": "f30k"}).loss.cutoff == 1.7
 
 
 def test_options_and_config_are_inverse():
     config = tiny_config(
-        **{"graph.relevance_weight": 0.5, "loss.terms": ["initial", "enhanced"], "loss.initial": "hinge"}
+        **{
+            "graph.relevance_weight": 0.5,
+            "loss.terms": ["initial", "enhanced"],
+            "loss.initial": "hinge",
+            "training.relation_rate_factor": 0.5,
+        }
     )
     assert config_from_options(options_from_config(config, 12)) == config
 

@@ -141,6 +141,23 @@ def test_rates_and_groups(folder):
     assert [g["factor"] for g in groups] == [1.0, 0.1]
     assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
     assert {id(p) for p in groups[1]["params"]} == {id(p) for p in model.text_encoder.words.bert.parameters()}
+    slow = config.override({"training.relation_rate_factor": 0.2})
+    rest, bert, relation = training.make_optimizer(model, slow).param_groups
+    assert [g["factor"] for g in (rest, bert, relation)] == [1.0, 0.1, 0.2]
+    assert {id(p) for p in relation["params"]} == {id(p) for p in model.relation.parameters()}
+    assert sum(len(g["params"]) for g in (rest, bert, relation)) == len(list(model.parameters()))
+
+
+def test_own_rate_of_the_instance_level_part(folder):
+    config = tiny.config(folder, training__relation_rate_factor=0.0, training__weight_decay=0.0)
+    model, train_set, _ = parts(config, folder)
+    optimizer = training.make_optimizer(model, config)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-3 * group["factor"]
+    before = {n: p.clone() for n, p in model.named_parameters()}
+    training.train_step(model, first_batch(train_set), training.make_objective(config), optimizer, 2.0, relation=True)
+    moved = {n.split(".")[0] for n, p in model.named_parameters() if not torch.equal(before[n], p)}
+    assert moved == {"image_encoder", "text_encoder"}
 
 
 def test_small_bert_trains(folder, tmp_path):
