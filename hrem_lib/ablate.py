@@ -168,7 +168,8 @@ def _result(cell: Cell, runs: list[Path]) -> dict:
 
     def ranks(split: data.Split) -> tuple[np.ndarray, np.ndarray]:
         models = [(run.model, run.text.encode(split.captions)) for run in loaded]
-        return evaluation.ensemble_ranks(evaluation.encode_split(models, split), split.image_of_caption)
+        encoded = evaluation.encode_split(models, split, precision=cell.config.training.precision)
+        return evaluation.ensemble_ranks(encoded, split.image_of_caption)
 
     found = ranks(test)
     result = parts[0]

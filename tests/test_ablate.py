@@ -5,7 +5,7 @@ import json
 import pytest
 import tiny
 
-from hrem_lib import ablate, results
+from hrem_lib import ablate, evaluation, results
 from hrem_lib.cli import main
 from hrem_lib.config import UserError
 from hrem_lib.evaluation import rank_metrics
@@ -92,6 +92,19 @@ def test_grid_is_run_resumed_and_left_alone_when_finished(tmp_path, capfd):
     grid.write_text(GRID.replace("training.epochs: 1", "training.epochs: 2"))
     assert main(["ablate", str(grid), *places]) == 2
     assert "got a result with other settings" in capfd.readouterr().err
+
+
+def test_ranks_are_made_in_the_precision_of_the_run(tmp_path, monkeypatch):
+    data = tiny.write(tmp_path)
+    grid = tmp_path / "small.yaml"
+    arms = "  half: {training.precision: bfloat16}\n"
+    grid.write_text(GRID.split("arms:")[0].replace("[0, 1]", "[0]") + "arms:\n" + arms)
+    seen, encode = [], evaluation.encode_split
+    monkeypatch.setattr(evaluation, "encode_split", lambda *a, **k: (seen.append(k["precision"]), encode(*a, **k))[1])
+    (path,) = ablate.run_grid(ablate.read_grid(grid, data), tmp_path / "runs", tmp_path / "out")
+    result = json.loads(path.read_text())
+    again = rank_metrics(*(results.unpack(result["ranks"][side]) for side in evaluation.DIRECTIONS))
+    assert seen == ["bfloat16"] and again["rSum"] == result["test"]["rSum"]
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, capfd):
