@@ -729,7 +729,8 @@ plots.show(
 # %% [markdown]
 # **What you should see**: most rows are gray. The instance-level part is worth +3.0 points on the photographs (fusion; standalone +2.9) and +0.9 and +2.4 on the sample world, and no interval
 # leaves out zero. Look at the dots: with seed 2 alone, fusion wins by 8.6 on the photographs; with seed 1 alone, the base wins by 1.2. **A table with one seed could have shown either.** Scarce and
-# ambiguous pictures, apart, show no gain. Against a base that trains as long, nothing is left: +1.7 on the photographs, -7.2 on the sample world.
+# ambiguous pictures, apart, show no gain. Against a base that trains as long, nothing is left: +1.7 on the photographs, -7.2 on the sample world. (The small BERT starts from random weights: its rows say
+# nothing about a pre-trained BERT.)
 #
 # Four things are clear. Two averaged models beat one by 22.0 and 8.7, whichever two they are. Distance-weighted negatives beat the hardest by more than 20. The crossed losses alone are 4.7
 # points worse than all three on the photographs. And neighbor batches in the last epochs *cost* 6.3 points there, where the authors saw no obvious gain.
