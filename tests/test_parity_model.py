@@ -146,13 +146,12 @@ def test_graph(folder, name, group, monkeypatch):
     close(got.regularizer, kl, s.tol, note="L_reg")
 
 
-def compare_graph(s, got, q_tol=0.0):
+def compare_graph(s, got):
     """All of `adj.*`. Beyond 25 rows the released distances are those of trap 14: ours are held against float64."""
     for direction in ("i2t", "t2i"):
         close(getattr(got.matches, f"match_{direction}"), s.values[f"adj.mean_{direction}"], s.tol, note="p")
         if f"adj.topk_{direction}" in s.values:
-            top = getattr(got.matches, f"top_{direction}")
-            close(top, s.values[f"adj.topk_{direction}"], max(s.tol, q_tol), note="q")
+            close(getattr(got.matches, f"top_{direction}"), s.values[f"adj.topk_{direction}"], s.tol, note="q")
     exact = with_prefix(s.tensors, f"{s.group.removesuffix('64')}64.") if s.far else s.values
     for block in BLOCKS:
         assert torch.equal(got.block(block, "connection"), s.values[f"adj.connect_{block}"].bool()), block
@@ -222,8 +221,18 @@ def forward(s, monkeypatch):
     return model, images, texts, related, terms, pairs
 
 
+@pytest.fixture
+def one_thread():
+    """Two sum in another order: q after all layers moves by 1.5e-5 (the reference is 1.8e-5 off float64)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @over_cases
 @over_groups
+@pytest.mark.usefixtures("one_thread")
 def test_whole_model(folder, name, group, monkeypatch):
     s = Stage(folder, name, group)
     _, images, texts, related, terms, pairs = forward(s, monkeypatch)
@@ -238,8 +247,7 @@ def test_whole_model(folder, name, group, monkeypatch):
     exact = with_prefix(s.tensors, f"{group.removesuffix('64')}64.") if s.far else s.values
     tol = max(s.tol, 1e-7 * s.far)
     if related is not None:
-        # after all layers the reference's own q are 1.8e-5 off float64; ours 0.8e-5 to 1.8e-5, by number of threads
-        compare_graph(s, related.graph, q_tol=3e-5 * (s.tol > 1e-6))
+        compare_graph(s, related.graph)
         close(related.graph.regularizer, s.values["adj.kl"], s.tol, note="L_reg")
         close(related.bias, exact["gnn.mask"], tol, note="A and S")
         close(related.image_emb_rel, exact["img.gnn"], tol)

@@ -739,7 +739,7 @@ plots.show(
 # would. And where should that come from? From negatives: each of its three more losses draws its own. The control is a base without relation part that draws four negatives instead of one. On half the
 # schedule it gains 6.4 points, fusion 4.1, and its epochs are shorter. Negatives need not be all: if every loss draws four, fusion is still
 # 4.6 points above that base (all three seeds; the interval over seeds reaches zero), though in equal time (its three epochs against four) it is 4.2 behind. Batches of 256 give the same
-# picture, +4.5 and -8.6; with negatives drawn by the paper's sharper law (n = 512) it is 8.4 *behind*.
+# picture, +4.5 and -8.6; with negatives drawn by the released code's sharper law (n = 512) it is 8.4 *behind*.
 # `results/README.md` shows the rest: the attention of the trained interaction is nearly uniform, so that enhanced embeddings hardly differ from plain ones; without A and S
 # it does as well (+2.2 on both data sets, gray).
 #
