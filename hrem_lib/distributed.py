@@ -1,4 +1,4 @@
-"""Several processes, one batch: `torchrun ... -m hrem_lib train PRESET` (torch.distributed, DistributedDataParallel).
+"""Several processes, one batch: `torchrun ... -m hrem_lib train PRESET` (torch.distributed).
 
 The association graph (Sec 3.3) is one over the batch, so it must be one over the batch of all processes: each encodes
 its share of the pairs, embeddings and fragments are gathered with their gradients, and every process computes graph,
@@ -17,9 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+# Before init_process_group: its functions have the group of the import's time as a default (`group=group.WORLD`). Imported
+# later, by any library, it would hold the group beyond destroy_process_group(); gloo's threads then outlive the
+# interpreter, and drop their last tensor after its end: "terminate called without an active exception"
+import torch.distributed.nn.functional
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 
 from hrem_lib.config import UserError
 from hrem_lib.encoders import Encoded
@@ -178,15 +182,24 @@ def share_batch_norm(model: nn.Module) -> None:
             module.__class__ = GlobalBatchNorm
 
 
-def wrap(forward: nn.Module, device: torch.device) -> nn.Module:
-    """The forward pass of a training step, in DistributedDataParallel where there are several processes."""
+def share_model(model: nn.Module) -> None:
+    """One model in all processes: the weights of process 0, and BatchNorm over the rows of all."""
     if world() == 1:
-        return forward
-    share_batch_norm(forward)
-    # the relation part takes no part in warm-up; statistics are alike everywhere already
-    return DistributedDataParallel(
-        forward,
-        device_ids=[device] if device.type == "cuda" else None,
-        find_unused_parameters=True,
-        broadcast_buffers=False,
-    )
+        return
+    share_batch_norm(model)
+    for tensor in model.state_dict().values():
+        distributed.broadcast(tensor, 0)
+
+
+def average_gradients(model: nn.Module) -> None:
+    """The mean over the processes of every gradient; a weight without one (the relation part in warm-up) has none in all.
+
+    DistributedDataParallel does the same, but would look for weights without gradient in every step, and warn of it.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    if world() == 1 or not gradients:
+        return
+    joined = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(joined)
+    for gradient, mean in zip(gradients, (joined / world()).split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))

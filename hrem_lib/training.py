@@ -98,24 +98,19 @@ def plan_epoch(
     return batches, "neighbor"
 
 
-class Forward(nn.Module):
-    """Batch -> loss terms: a module, so that DistributedDataParallel can wrap it."""
-
-    def __init__(self, model: HREM, objective: Objective):
-        super().__init__()
-        self.model, self.objective = model, objective
-
-    def forward(self, batch: data.Batch, relation: bool, hardest: bool) -> tuple[dict, dict, tuple[Tensor, Tensor]]:
-        """This process's pairs -> terms and `PairLoss`es of the whole batch as in `Objective`, v and u of the batch."""
-        with distributed.own_draws(batch.regions.device):
-            images = self.model.encode_images(batch.regions, batch.region_mask)
-            texts = self.model.encode_texts(batch.words, batch.word_mask)
-        images, texts = distributed.gather_encoded(images), distributed.gather_encoded(texts)
-        related = self.model.relate(images, texts) if relation else None
-        enhanced = () if related is None else (related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
-        image_ids = distributed.gather(batch.image_ids)
-        terms, pairs = self.objective(images.emb, texts.emb, image_ids, *enhanced, hardest=hardest)
-        return terms, pairs, (images.emb, texts.emb)
+def forward(
+    model: HREM, objective: Objective, batch: data.Batch, relation: bool, hardest: bool
+) -> tuple[dict, dict, tuple[Tensor, Tensor]]:
+    """This process's pairs -> terms and `PairLoss`es of the whole batch as in `Objective`, v and u of the batch."""
+    with distributed.own_draws(batch.regions.device):
+        images = model.encode_images(batch.regions, batch.region_mask)
+        texts = model.encode_texts(batch.words, batch.word_mask)
+    images, texts = distributed.gather_encoded(images), distributed.gather_encoded(texts)
+    related = model.relate(images, texts) if relation else None
+    enhanced = () if related is None else (related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
+    image_ids = distributed.gather(batch.image_ids)
+    terms, pairs = objective(images.emb, texts.emb, image_ids, *enhanced, hardest=hardest)
+    return terms, pairs, (images.emb, texts.emb)
 
 
 def train_step(
@@ -127,23 +122,20 @@ def train_step(
     relation: bool,
     hardest: bool = True,
     precision: str = "float32",
-    forward: nn.Module | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step.
 
     Args:
         relation: whether the relation part takes part (after warm-up)
         hardest: see `losses.hinge`
-        forward: `Forward` of model and objective, wrapped for several processes; None: made here
     Returns:
         named loss terms, `total`, `grad_norm` (before clipping), `without_negative`, `collapse` (what one L(.,.)
         costs when all embeddings are alike: 2 x positives x margin) and `at_collapse_NAME`, detached scalars
     Raises:
         FloatingPointError: a term or a gradient is not finite; weights and optimizer are left as they were.
     """
-    forward = forward or Forward(model, objective)
     with torch.autocast(batch.regions.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        terms, pairs, (image_emb, text_emb) = forward(batch, relation, hardest)
+        terms, pairs, (image_emb, text_emb) = forward(model, objective, batch, relation, hardest)
     total = sum(terms.values())
     # the embeddings too: a pair without an admissible negative, NaN or not, adds nothing to a loss
     watched = {**terms, "image embeddings": image_emb.detach().sum(), "text embeddings": text_emb.detach().sum()}
@@ -153,6 +145,7 @@ def train_step(
         raise FloatingPointError(f"not finite: {', '.join(bad)}; captions {batch.caption_ids.tolist()}")
     optimizer.zero_grad(set_to_none=True)
     total.backward()
+    distributed.average_gradients(model)
     norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
     if not torch.isfinite(norm):
         bad = [name for name, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
@@ -200,7 +193,7 @@ def fit(
     steps = sampling.steps_per_epoch(split.n_captions, t.batch_size)
     check_schedule(config, steps)
     objective, optimizer = make_objective(config), make_optimizer(model, config)
-    forward = distributed.wrap(Forward(model, objective), device)
+    distributed.share_model(model)
     history, watch, mark = [], CollapseWatch(), split.fingerprint()
     if resume and (out / checkpoints.STATE).is_file():
         info = checkpoints.load_training_state(out / checkpoints.STATE, model, optimizer)
@@ -227,7 +220,7 @@ def fit(
             try:
                 values = train_step(
                     model, batch.to(device), objective, optimizer, t.grad_clip, relation,
-                    hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision, forward=forward,
+                    hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision,
                 )  # fmt: skip
             except FloatingPointError as error:
                 raise _stopped(error, model, optimizer, batch, split, out, epoch, step) from None
