@@ -8,6 +8,7 @@ B. Without torchrun everything here does nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -39,6 +40,29 @@ def world() -> int:
 def rank() -> int:
     """Number of this process, 0 for the one that writes."""
     return distributed.get_rank() if world() > 1 else 0
+
+
+def launch(count: int, command: list[str]) -> int:
+    """Run `command` in `count` processes of this machine that share every batch, as torchrun does.
+
+    torchrun itself ends a run that failed with 30 lines of its own; here what the processes said is all.
+
+    Returns:
+        0, or the exit code of the process that failed first (the others are ended then); 130 after Ctrl-C
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the same 30 lines
+    settings = {"run_id": str(os.getpid()), "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "max_restarts": 0, "monitor_interval": 0.1}
+    try:
+        elastic_launch(LaunchConfig(1, 1, count, **settings), command[0])(*command[1:])
+    except ChildFailedError as error:
+        return error.get_first_failure()[1].exitcode
+    except SignalException as stopped:
+        return 128 + stopped.sigval
+    return 0
 
 
 @contextmanager
