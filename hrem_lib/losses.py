@@ -148,12 +148,12 @@ def at_collapse(pair: PairLoss, margin: float) -> Tensor:
     """Whether L(a, b) stands where it stands when all embeddings are alike, and they are; bool scalar.
 
     The loss is within 2 % of 2 x positives x margin, and the similarities of an anchor's candidates differ by less than
-    a fiftieth of the margin (a model that learns: a twentieth at its flattest; one that collapsed: under a
-    two-hundredth). The loss alone does not tell: a law that draws negatives about as near as the positive
-    (n = 512, the hardest) holds a model that learns at that level for hundreds of steps.
+    a hundredth of the margin (measured: at least two hundredths while a model learns, under half of one after a
+    collapse). The loss alone does not tell: a law that draws negatives about as near as the positive (n = 512, the
+    hardest) holds a model that learns at that level for hundreds of steps.
     """
     level = 2 * pair.positives * margin
-    return ((pair.loss.detach() - level).abs() < 0.02 * level) & (pair.spread < margin / 50)
+    return ((pair.loss.detach() - level).abs() < 0.02 * level) & (pair.spread < margin / 100)
 
 
 class CollapseWatch:

@@ -7,9 +7,10 @@ import pytest
 import tiny
 import torch
 
-from hrem_lib import checkpoints, data, evaluation, training
+from hrem_lib import checkpoints, data, evaluation, sampling, training
 from hrem_lib import config as configs
 from hrem_lib.config import UserError
+from hrem_lib.losses import CollapseWatch
 from hrem_lib.model import build_model
 
 torch.set_num_threads(1)
@@ -393,3 +394,35 @@ def test_shipped_checkpoint_gives_its_figures():
     assert again["rSum"] == pytest.approx(stored["rSum"], abs=1.0)  # a rank may turn on another processor
     for direction in ("i2t", "t2i"):
         assert again[direction]["R@1"] >= 20 * 0.5  # chance with 200 pictures is 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "collapses"),
+    [
+        ({"loss.initial": "hinge", "training.learning_rate": 0.1}, True),  # the hardest negatives from the first step on
+        ({"loss.sampling_dim": 512, "training.learning_rate": 2e-3}, False),  # the released code's law
+    ],
+)
+def test_collapse_is_told_from_a_model_that_learns(settings, collapses):
+    """Both stand at 2 x positives x margin for many steps; one has lost all differences, the other gains them."""
+    small = {"graph.interaction": "none", "model.embed_dim": 32, "model.heads": 2, "model.word_dim": 32}
+    chosen = {"training.batch_size": 64, "sampling.neighbor_epoch": 0, "data.word_drop": 0, "data.region_drop": 0}
+    config = configs.preset("sample").override({**small, **chosen, **settings})
+    split = data.open_split(data.sample_dir(), "train")
+    text = training.make_text(config, split.captions)
+    torch.manual_seed(0)
+    model = build_model(config, split.region_dim, text.size).train()
+    train_set = data.PairDataset(split, text.encode(split.captions))
+    optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
+    watch, level_alone = CollapseWatch(), CollapseWatch()
+    watch.steps = level_alone.steps = 5
+    named, named_by_level = [], []
+    batches = [b for epoch in (1, 2) for b in sampling.random_batches(split.n_captions, 64, 0, epoch)]
+    for step, captions in enumerate(batches[:120]):
+        batch = train_set[data.BatchPlan(1, step, captions)]
+        values = training.train_step(model, batch, objective, optimizer, 2.0, relation=False)
+        named += watch.see({"initial": float(values["at_collapse_initial"])})
+        near = abs(float(values["initial"]) / float(values["collapse"]) - 1) < 0.02
+        named_by_level += level_alone.see({"initial": near})
+    assert named_by_level  # what the loss alone says
+    assert bool(named) == collapses
