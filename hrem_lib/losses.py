@@ -57,6 +57,12 @@ def draw_negatives(weights: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     return torch.multinomial(law, 1).squeeze(1), found
 
 
+def _similarity(image_emb: Tensor, text_emb: Tensor) -> Tensor:
+    """Cosines [B,B]; a product in half precision (autocast) goes on in float32, else the sum would have 8 bits."""
+    product = image_emb @ text_emb.T
+    return product.float() if product.dtype in (torch.float16, torch.bfloat16) else product
+
+
 class PairLoss(NamedTuple):
     """One L(a, b) and what is worth watching about it."""
 
@@ -103,7 +109,7 @@ def triplet(
         draws: negatives for each pair
         draw: how negatives are drawn from the law
     """
-    similarity = image_emb @ text_emb.T
+    similarity = _similarity(image_emb, text_emb)
     positive = image_ids[:, None] == image_ids[None, :]
     anchors, matches = positive.nonzero().repeat(draws, 1).T  # [draws P], P >= B
     total, missing = similarity.new_zeros(()), 0
@@ -133,7 +139,7 @@ def hinge(
         hardest: take the hardest negative only
         exclude_same_image: pairs of the same image are no negatives
     """
-    similarity = image_emb @ text_emb.T
+    similarity = _similarity(image_emb, text_emb)
     size = similarity.size(0)
     own = torch.eye(size, dtype=torch.bool, device=similarity.device)
     excluded = (image_ids[:, None] == image_ids[None, :]) if exclude_same_image else own

@@ -49,11 +49,28 @@ def cluster_images(image_emb: np.ndarray, clusters: int, seed: int, smallest: in
         raise UserError(f"sampling.clusters: got {clusters}, wanted at most the {len(image_emb)} training images")
     means = KMeans(clusters, n_init=1, max_iter=30, random_state=seed).fit(image_emb)
     labels, centers = means.labels_.astype(np.int64), means.cluster_centers_
-    large = np.flatnonzero(np.bincount(labels, minlength=clusters) >= smallest)
-    if len(large) == 0:
-        return np.zeros(len(labels), np.int64)
-    distance = ((centers[:, None] - centers[large][None]) ** 2).sum(-1)  # [clusters,large]
-    return distance.argmin(1)[labels]  # a large cluster is nearest to itself
+    return merge_small(labels, centers, smallest)
+
+
+def merge_small(labels: np.ndarray, centers: np.ndarray, smallest: int) -> np.ndarray:
+    """Clusters with fewer than `smallest` items join the nearest one that has them (ties by index).
+
+    Args:
+        labels: cluster of each item [items]
+        centers: [clusters,D]
+    Returns:
+        cluster of each item [items], numbered from 0 without gaps; all 0 where no cluster is large enough
+    """
+    from scipy.spatial.distance import cdist
+
+    sizes = np.bincount(labels, minlength=len(centers))
+    large, small = np.flatnonzero(sizes >= smallest), np.flatnonzero(sizes < smallest)
+    place = np.zeros(len(centers), np.int64)
+    if len(large):
+        place[large] = np.arange(len(large))
+        # pair by pair: takes no more than [small,large], and equal centers stay equally far
+        place[small] = cdist(centers[small], centers[large], "sqeuclidean").argmin(1)
+    return place[labels]
 
 
 def neighbor_batches(

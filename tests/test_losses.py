@@ -345,3 +345,27 @@ def test_settings_reach_the_law():
     with mock.patch("hrem_lib.losses.distance_weights", side_effect=distance_weights) as spy:
         Objective(cutoff=1.2, sampling_dim=16, min_distance=0.3).pair("triplet", v, u, IDS, True)
     assert {call.args[2:] for call in spy.call_args_list} == {(16, 1.2, 0.3)}
+
+
+@pytest.mark.parametrize("kind", ["triplet", "hinge sum", "hinge hardest"])
+def test_sums_of_half_precision_scores_have_all_bits(kind):
+    """Under autocast the scores are bfloat16; what is logged is their sum in float32, not rounded to 8 bits."""
+    torch.manual_seed(0)
+    v, u = (F.normalize(torch.randn(24, 16), dim=1).requires_grad_() for _ in range(2))
+    ids = torch.arange(24) // 2
+    scores = (v.detach().bfloat16() @ u.detach().bfloat16().T).double()
+    with torch.autocast("cpu", torch.bfloat16):
+        if kind == "triplet":
+            last = lambda weights, rows: (23 - rows // 2, torch.ones_like(rows, dtype=torch.bool))  # noqa: E731
+            got = triplet(v, u, ids, 0.2, draw=last).loss
+        else:
+            got = hinge(v, u, ids, 0.2, hardest=kind == "hinge hardest").loss
+    if kind == "triplet":
+        wanted = sum(triplet_loop(s.tolist(), ids.tolist(), 0.2, lambda a, _: 23 - a // 2) for s in (scores, scores.T))
+    else:
+        wanted = hinge_loop(scores.tolist(), ids.tolist(), 0.2, kind == "hinge hardest", True)
+    assert got.dtype == torch.float32
+    assert got.item() == pytest.approx(wanted, rel=1e-6)
+    assert abs(wanted - float(torch.tensor(wanted).bfloat16())) > 1e-5 * wanted  # 8 bits would not do
+    got.backward()
+    assert v.grad.isfinite().all() and v.grad.abs().max() > 0
