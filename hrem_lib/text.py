@@ -276,7 +276,7 @@ class WordPiece:
         try:
             # a folder, never the keyword vocab_file: that one yields five tokens and no error
             tokenizer = BertTokenizerFast.from_pretrained(
-                str(folder if files else source), local_files_only=bool(files)
+                str(folder if files else source), local_files_only=bool(files), trust_remote_code=False
             )
         except Exception as error:  # the hub's client raises many kinds
             where = f"{', '.join(files)} not readable" if files else "not a folder here and not to be had from the hub"
