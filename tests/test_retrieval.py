@@ -1,5 +1,6 @@
 """`hrem index` and `hrem search` on the shipped model: the answers are those of the evaluation's similarity matrix."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from hrem_lib import checkpoints, cli, data, evaluation, retrieval, vector_index
 from hrem_lib.config import UserError
+from hrem_lib.plots import house
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +181,20 @@ def test_damaged_folders(folder, tmp_path, run):
     (other / "index.json").write_text("{")
     with pytest.raises(UserError, match="readable as JSON"):
         retrieval.read_info(other)
+
+
+def test_a_picture_outside_its_folder_is_not_opened(run, folder, split, tmp_path):
+    """The names of an index or a split may be another's."""
+    (tmp_path / "pictures" / "test").mkdir(parents=True)
+    for path in ("secret.png", "pictures/test/in.png"):
+        Image.new("RGB", (8, 6)).save(tmp_path / path)
+    searcher = retrieval.Searcher(run, folder, pictures=tmp_path / "pictures")
+    assert searcher.picture(retrieval.Hit(0, 1.0, "test/in.png")).size == (8, 6)
+    for name in ("../secret.png", "test/../../secret.png", str(tmp_path / "secret.png")):
+        assert searcher.picture(retrieval.Hit(0, 1.0, name)) is None
+        other = dataclasses.replace(split, folder=tmp_path / "sample_precomp", ids=[name])
+        with pytest.raises(FileNotFoundError, match="outside the folder"):
+            house.picture(other, 0)
 
 
 def test_pictures_that_were_moved(run, folder, tmp_path):

@@ -21,6 +21,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from hrem_lib.data import Split
+from hrem_lib.extract import picture_finder
 
 IMAGE, TEXT, RELATION, ERROR, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 EXTRA = ("#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -69,7 +70,7 @@ def show(figure: Figure, caption: str, alt: str) -> None:
 
 def picture(split: Split, index: int) -> PIL.Image.Image:
     """Picture `index` of a split of the sample data, RGB."""
-    with PIL.Image.open(split.folder.parent / "pictures" / split.ids[index]) as image:
+    with PIL.Image.open(picture_finder(split.folder.parent / "pictures")(split.ids[index])) as image:
         return image.convert("RGB")
 
 
