@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hrem_lib import cli
 from hrem_lib import config as configs
 from hrem_lib.config import Config, UserError
 
