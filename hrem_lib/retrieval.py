@@ -11,6 +11,7 @@ import html
 import io
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -271,12 +272,31 @@ class Searcher:
 
 
 def contact_sheet(searcher: Searcher, hits: Sequence[Hit], title: str):
-    """Figure of the answers' pictures, best first, each with its place and cosine; grey where one is missing."""
-    from hrem_lib.plots.retrieval import gallery  # matplotlib: only where needed
+    """Figure of the answers' pictures, best first, each with its place and cosine; grey where one is missing.
 
+    Letters that no font of this machine has are boxes, and a line on standard error says so.
+    """
+    import matplotlib  # only where needed
+
+    from hrem_lib.plots.house import fonts_for
+    from hrem_lib.plots.retrieval import gallery
+
+    lines, title = [hit.line for hit in hits], " ".join(title.split())
+    families, lacking = fonts_for("".join([title, *lines]))
+    if lacking:
+        several = f"{lacking[:20]!r}{'...' * (len(lacking) > 20)}"
+        print(f"boxes in the pictures' sheet stand for {several}: no font here has them", file=sys.stderr)
+    box = dict.fromkeys(map(ord, lacking), "□")
     shown = [searcher.picture(hit) or Image.new("RGB", (160, 120), "lightgrey") for hit in hits]
     names = [f"{place}: {hit.score:.2f}" for place, hit in enumerate(hits, start=1)]
-    return gallery([np.asarray(p) for p in shown], [hit.line for hit in hits], columns=5, names=names, title=title)
+    with matplotlib.rc_context({"font.family": families}):
+        return gallery(
+            [np.asarray(p) for p in shown],
+            [line.translate(box) for line in lines],
+            columns=5,
+            names=names,
+            title=title.translate(box),
+        )
 
 
 def panel(searcher: Searcher, k: int = 10, height: int = 96):
