@@ -170,6 +170,10 @@ class Vocabulary:
         """<start> words <end> for each caption, cut to LIMIT ids with <end> kept; unknown words are <unk>."""
         return _pack(([(self._id.get(w, 3),) for w in split_words(c)] for c in captions), start=1, end=2, limit=LIMIT)
 
+    def known_words(self, caption: str) -> dict[str, bool]:
+        """The words of a caption, and whether each has an id of its own."""
+        return {word: word in self._id for word in split_words(caption)}
+
     def decode(self, ids: Iterable[int]) -> str:
         """Words of one caption in a line; <pad>, <start> and <end> are left out."""
         return " ".join(self.words[int(i)] for i in ids if int(i) > 2)
@@ -350,6 +354,11 @@ class WordPiece:
         """[CLS] pieces [SEP] for each caption, cut to `limit` pieces with [SEP] kept."""
         pieces = functools.cache(lambda word: [token.id for token in self._backend.model.tokenize(word)])
         return _pack(([pieces(w) for w in self.words(c)] for c in captions), self._cls, self._sep, self.limit)
+
+    def known_words(self, caption: str) -> dict[str, bool]:
+        """The words of a caption, punctuation left out, and whether each has pieces other than [UNK]."""
+        words = (w for w in self.words(caption) if not all(unicodedata.category(c).startswith("P") for c in w))
+        return {word: all(p.value != "[UNK]" for p in self._backend.model.tokenize(word)) for word in words}
 
     def decode(self, ids: Iterable[int]) -> str:
         """Words of one caption in a line, pieces joined; [PAD], [CLS] and [SEP] are left out."""

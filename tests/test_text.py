@@ -229,6 +229,14 @@ def test_tokens_of_no_captions():
     assert len(tokens) == 0 and tokens.gather([])[0].shape == (0, 0)
 
 
+def test_which_words_of_a_caption_are_known(bert_folder):
+    vocabulary = Vocabulary.build(["a dog", "a 狗"])
+    assert vocabulary.known_words("A zebra, a 大狗!") == {"a": True, "zebra": False, "大": False, "狗": True}
+    assert vocabulary.known_words("...") == {}
+    known = WordPiece(bert_folder).known_words("A running zebra, café 狗?!")
+    assert known == {"a": True, "running": True, "zebra": False, "cafe": True, "狗": False}
+
+
 # GloVe
 
 
