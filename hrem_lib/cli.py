@@ -190,6 +190,8 @@ def _search(args: argparse.Namespace, extra: list[str]) -> None:
     retrieval.read_info(folder)  # before the model, which takes longer
     searcher = retrieval.Searcher(checkpoints.load_run(args.run, device), folder, device, args.model, args.pictures)
     hits = searcher.images(args.text, args.k) if args.image is None else searcher.captions(args.image, args.k)
+    if args.image is None and (unknown := searcher.unknown(args.text)):
+        print(retrieval.UNKNOWN + ", ".join(unknown), file=sys.stderr)
     for place, hit in enumerate(hits, start=1):
         print(f"{place:>3}  {hit.score:6.3f}  {hit.line}")
     if args.image is not None:

@@ -72,7 +72,7 @@ class ModelConfig:
     )
     word_dim: int = 300  # width of the word embedding in front of the BiGRU
     min_word_count: int = 4  # words seen less often in the training captions become <unk> (as in SCAN)
-    glove: str = ""  # optional GloVe text file that initializes the word embedding
+    glove: str = ""  # optional GloVe text file that initializes the BiGRU's word embedding
     fragment_attention: bool = True  # (1) self-attention within a sample; False is an ablation of Sec 3.2
     fragment_layers: int = 1  # encoder layers of (1)
     heads: int = 16  # H, attention heads in (1) and (12)
@@ -90,6 +90,11 @@ class ModelConfig:
             _between(f"model.{name}", getattr(self, name), 1, 1_000_000)
         if self.embed_dim % self.heads:
             raise UserError(f"model.heads: got {self.heads}, wanted a divisor of model.embed_dim = {self.embed_dim}")
+        if self.glove and self.text_encoder != "bigru":
+            raise UserError(
+                f"model.glove: got {_shown(self.glove)}, vectors of whole words, with model.text_encoder = "
+                f"{self.text_encoder}, wanted model.text_encoder = bigru"
+            )
 
 
 @dataclass(frozen=True)

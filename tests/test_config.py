@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hrem_lib import cli
 from hrem_lib import config as configs
 from hrem_lib.config import Config, UserError
 
@@ -100,3 +101,14 @@ def test_every_field_is_explained_and_checked_json():
     assert json.loads(json.dumps(configs.preset("coco").to_dict()))["data"]["folds"] == 5
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().preset = "other"
+
+
+def test_glove_with_bert_is_refused(tmp_path, capsys):
+    """GloVe has vectors of whole words, for the BiGRU; BERT has its own of pieces."""
+    out = tmp_path / "run"
+    command = ["train", "sample", "--model.text_encoder", "bert", "--model.bert", "small", "--out", str(out)]
+    assert cli.main([*command, "--model.glove", str(tmp_path / "glove.txt")]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("hrem: model.glove: got ") and "model.text_encoder = bigru" in message
+    assert message.count("\n") == 1 and not out.exists()
+    assert configs.preset("sample").override({"model.glove": "x"}).model.glove == "x"
