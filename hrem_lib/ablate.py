@@ -18,6 +18,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -124,7 +125,7 @@ def run_grid(cells: list[Cell], runs: Path, folder: Path, jobs: int = 1) -> list
     for place in {cell.config.data.folder for cell in missing}:
         data.find_folder(place)  # before the first of many runs fails
     print(f"{len(cells)} runs, {len(cells) - len(missing)} of them finished before in {folder}", flush=True)
-    began, done = time.perf_counter(), []
+    began, done, speaking = time.perf_counter(), [], threading.Lock()
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
     runs.mkdir(parents=True, exist_ok=True)
@@ -156,12 +157,13 @@ def run_grid(cells: list[Cell], runs: Path, folder: Path, jobs: int = 1) -> list
     def finish(cell: Cell, members: list[Path]) -> Path:
         result, path = _result(cell, members), folder / f"{cell.name}.json"
         write_json(path, result)
-        done.append(path)
-        print(
-            f"{cell.name}: test rSum {result['test']['rSum']:.1f}; {len(done)} of {len(missing)} done, "
-            f"{time.perf_counter() - began:.0f} s",
-            flush=True,
-        )
+        with speaking:
+            done.append(path)
+            print(
+                f"{cell.name}: test rSum {result['test']['rSum']:.1f}; {len(done)} of {len(missing)} done, "
+                f"{time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
         return path
 
     with ThreadPoolExecutor(max(1, jobs)) as pool:
