@@ -137,7 +137,8 @@ def run_grid(cells: list[Cell], runs: Path, folder: Path, jobs: int = 1) -> list
         run, log = runs / cell.name, runs / f"{cell.name}.log"
         if not (run / "metrics.json").is_file():
             going_on = (run / checkpoints.CONFIG).is_file()
-            print(f"{cell.name}: {'goes on' if going_on else 'starts'}, {log}", flush=True)
+            with speaking:
+                print(f"{cell.name}: {'goes on' if going_on else 'starts'}, {log}", flush=True)
             command = [sys.executable, "-m", "hrem_lib", "train", cell.config.preset]
             command += ["--resume" if going_on else "--out", str(run)]
             tree = cell.config.to_dict()
