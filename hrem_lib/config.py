@@ -251,10 +251,10 @@ class Config:
         for name, value in changes.items():
             section, dot, key = name.partition(".")
             if not dot:
-                raise UserError(f"setting {name!r}: got no section, wanted a name such as {_nearest(name)}")
+                raise UserError(f"setting {name!r}: got no section, wanted a name such as {nearest(name)}")
             tree.setdefault(section, {})
             if not isinstance(tree[section], dict):
-                raise UserError(f"setting {name!r}: unknown, the nearest valid name is {_nearest(name)}")
+                raise UserError(f"setting {name!r}: unknown, the nearest valid name is {nearest(name)}")
             tree[section][key] = value
         return from_dict(tree)
 
@@ -271,10 +271,17 @@ def names() -> list[str]:
     return [f"{s}.{f.name}" for s, cls in _SECTION_TYPES.items() for f in dataclasses.fields(cls)]
 
 
-def _nearest(name: str) -> str:
-    full = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)[0]
-    same_leaf = [n for n in names() if n.split(".")[1] == name.split(".")[-1]]
-    return same_leaf[0] if same_leaf else full
+def nearest(name: str) -> str:
+    """The valid name most like a wrong one: of the same field, of these initials (lr), else the nearest spelling."""
+    section, _, leaf = name.rpartition(".")
+    inside = [n for n in names() if n.startswith(f"{section}.")] or names()
+    for group in (inside, names()):
+        fields = {n: n.split(".")[1] for n in group}
+        same = [n for n, field in fields.items() if field == leaf]
+        initials = [n for n, field in fields.items() if "".join(word[0] for word in field.split("_")) == leaf]
+        if same or initials:
+            return (same or initials)[0]
+    return difflib.get_close_matches(name, inside, n=1, cutoff=0.0)[0]
 
 
 def _cast(name: str, kind: type, value: object) -> object:
@@ -334,7 +341,7 @@ def from_dict(tree: dict, source: str = "config") -> Config:
         kinds = typing.get_type_hints(_SECTION_TYPES[section])
         for key in values:
             if key not in kinds:
-                near = _nearest(f"{section}.{key}")
+                near = nearest(f"{section}.{key}")
                 raise UserError(f"{source}: unknown name {section}.{key[:100]}, the nearest valid name is {near}")
         cast = {key: _cast(f"{section}.{key}", kinds[key], value) for key, value in values.items()}
         parts[section] = _SECTION_TYPES[section](**cast)

@@ -485,18 +485,20 @@ def encode_split(
     split: data.Split,
     batch_size: int = 128,
     device: torch.device | str = "cpu",
-    precision: str = "float32",
+    precision: str | Sequence[str] = "float32",
 ) -> list[Pair]:
     """For each (model, the split's captions as its tokens): image_emb [n,D], text_emb [m,D] (Sec 3.5).
 
+    Args:
+        precision: as in `encode_images`, one for all or one for each model
     Raises:
         UserError: tokens of another number of captions.
     """
-    pairs = []
-    for model, tokens in models:
+    pairs, each = [], [precision] * len(models) if isinstance(precision, str) else precision
+    for (model, tokens), own in zip(models, each, strict=True):
         if len(tokens) != split.n_captions:
             raise UserError(f"{split.name}: got tokens of {len(tokens)} captions, wanted {split.n_captions}")
-        settings = (batch_size, device, precision)
+        settings = (batch_size, device, own)
         pairs.append((encode_images(model, split, *settings), encode_texts(model, tokens, *settings)))
     return pairs
 
@@ -508,7 +510,7 @@ def evaluate(
     intervals: bool = False,
     batch_size: int = 128,
     device: torch.device | str = "cpu",
-    precision: str = "float32",
+    precision: str | Sequence[str] = "float32",
 ) -> dict:
     """All figures of a model, or of an ensemble of models, on a split (Sec 4).
 
@@ -517,7 +519,7 @@ def evaluate(
         split: an open split
         folds: also give the mean over this many consecutive folds
         intervals: also give bootstrap intervals over images
-        device, precision: see `encode_images`
+        device, precision: see `encode_split`
     Returns:
         as `rank_metrics`; "folds" as `fold_metrics`, "intervals" as `bootstrap`
     """

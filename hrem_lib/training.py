@@ -258,7 +258,7 @@ def fit(
         write_history(out, history)
         for name, value in _flat(line):
             writer.add_scalar(name, value, epoch)
-        tqdm.write(_line(line, t.epochs, best == dev_metrics["rSum"]), file=sys.stdout)
+        tqdm.write(_line(line, t.epochs, best_epoch(history) == epoch), file=sys.stdout)
     writer.close()
     tensors, _ = checkpoints.read_tensors(out / checkpoints.MODEL)
     checkpoints.load_weights(model, tensors, str(out / checkpoints.MODEL))
@@ -362,6 +362,7 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
                 got, wanted = now[section][key], before[section][key]
                 raise UserError(f"{out}: got {name} = {got}, wanted {wanted} as in the run to resume")
     folder = data.find_folder(config.data.folder)
+    data.refuse_coco_test(folder, config.data.test_split)
     select = config.data.test_split if t.select_on == "test" else "dev"
     splits = {name: data.open_split(folder, name, config.data.captions_per_image)
               for name in dict.fromkeys(["train", select, config.data.test_split])}  # fmt: skip
