@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import os
 import sys
@@ -31,7 +32,7 @@ def _settings(extra: list[str]) -> dict[str, str]:
 
 
 def _train(args: argparse.Namespace, extra: list[str]) -> None:
-    from hrem_lib import distributed, evaluation, training
+    from hrem_lib import checkpoints, distributed, evaluation, training
 
     if args.resume and args.out and args.resume != args.out:
         raise UserError(f"--out: got {args.out}, wanted {args.resume} as in --resume (or no --out)")
@@ -40,19 +41,26 @@ def _train(args: argparse.Namespace, extra: list[str]) -> None:
     if args.data:
         changes["data.folder"] = str(args.data)
     start = configs.preset(args.preset)
-    if args.resume and (args.resume / "config.json").is_file():
+    if args.start_from:
+        changes["training.start_from"] = str(args.start_from.resolve())
+    begun = args.resume and (args.resume / "config.json").is_file()
+    if args.start_from and not begun:
+        source = checkpoints.load_config(args.start_from)  # its weights fit its own model and graph
+        start = dataclasses.replace(start, model=source.model, graph=source.graph)
+    if begun:
         start = configs.load(args.resume / "config.json")
         if start.preset != args.preset:
             raise UserError(
                 f"{args.resume}: got preset {args.preset}, wanted {start.preset}, with which the run was started"
             )
-    config = start.override(changes)
+    config, followed = (start.override(changes), []) if begun else start.follow(changes)
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         out = Path("runs") / f"{args.preset}-{now}"
     with distributed.processes(), distributed.run_folder(out) as folder:
         if distributed.rank() > 0:  # one process writes and speaks
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        print("".join(f"{line}\n" for line in followed), end="")
         result = training.train(config, folder, resume=args.resume is not None)
     print(f"\n{config.data.test_split} split, epoch {result['epoch']} selected on {result['selected_on']}:")
     print(evaluation.table(result["test"]))
@@ -254,6 +262,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, help="the NAME_precomp folder or its parent (default: the sample data)")
     train.add_argument("--out", type=Path, help="run folder (default: runs/PRESET-DATE)")
     train.add_argument("--resume", type=Path, metavar="RUN", help="continue an interrupted run in its folder")
+    train.add_argument("--start-from", type=Path, metavar="RUN", help="a new run from the weights of another one")
     train.set_defaults(run_command=_train)
 
     evaluate = commands.add_parser("evaluate", help="recalls of a run, or of an ensemble of runs")

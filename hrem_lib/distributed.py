@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from hrem_lib.checkpoints import LOCK, STATE
 from hrem_lib.config import UserError
 from hrem_lib.encoders import Encoded
 
@@ -55,7 +57,7 @@ def processes() -> Iterator[None]:
 
 @contextmanager
 def run_folder(out: Path) -> Iterator[Path]:
-    """`out` for process 0; for the others a copy that goes away, so that one process alone writes the run."""
+    """`out` for process 0, the one that writes; for the others a copy, which goes away, of what a resume reads."""
     if rank() == 0:
         if world() > 1:
             distributed.barrier()  # nothing is written before the others have their copy
@@ -63,8 +65,12 @@ def run_folder(out: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         mine = Path(folder) / "run"
-        if out.is_dir():
-            shutil.copytree(out, mine, ignore=shutil.ignore_patterns("tensorboard", "*.lock"))
+        mine.mkdir()
+        for path in out.glob("*"):
+            if path.suffix in (".json", ".txt") or path.name == STATE:  # config, text side
+                shutil.copy(path, mine)
+            elif path.name != LOCK:
+                (mine / path.name).touch()  # a name: a folder that process 0 refuses is refused here, too
         distributed.barrier()
         yield mine
 
@@ -80,13 +86,20 @@ def share(captions: np.ndarray) -> np.ndarray:
     return np.split(captions, world())[rank()]
 
 
-def agreed(batches: np.ndarray, device: torch.device) -> np.ndarray:
-    """Process 0's array in all processes, where another processor might have rounded a clustering otherwise."""
+def agreed(make: Callable[[], Any]) -> Any:
+    """What `make` gives in process 0, in all processes; the others wait for it and do not call it."""
     if world() == 1:
-        return batches
-    tensor = torch.from_numpy(np.ascontiguousarray(batches)).to(device)
-    distributed.broadcast(tensor, 0)
-    return tensor.cpu().numpy()
+        return make()
+    box = [make() if rank() == 0 else None]
+    distributed.broadcast_object_list(box, 0, device=torch.device("cpu"))
+    return box[0]
+
+
+def same_weights(model: nn.Module) -> None:
+    """Process 0's weights and statistics in all processes."""
+    if world() > 1:
+        for tensor in model.state_dict().values():
+            distributed.broadcast(tensor, 0)
 
 
 class _Gather(torch.autograd.Function):
