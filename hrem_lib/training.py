@@ -132,10 +132,10 @@ def plan_epoch(
     asked = s.clusters_per_batch, s.images_per_cluster
     shape = sampling.batch_shape(labels, *asked, distributed.world())
     if shape != asked:
-        sizes = np.bincount(labels)
-        text = f"epoch {epoch}: {len(sizes)} clusters of at least {sizes.min()} images, wanted {asked[0]} of {asked[1]}"
+        large = int((np.bincount(labels) >= asked[1]).sum())
+        text = f"epoch {epoch}: clusters of at least {asked[1]} images: got {large}, wanted {asked[0]}"
         now = f"batches of {shape[0]} x {shape[1]} = {shape[0] * shape[1]} pairs" if shape else "random batches go on"
-        tqdm.write(f"{text}: {now}", file=sys.stdout)
+        tqdm.write(f"{text}; {now}", file=sys.stdout)
     if shape is None:
         return random
     steps = sampling.steps_per_epoch(split.n_captions, t.batch_size)
