@@ -748,7 +748,7 @@ def test_start_from_begins_with_the_weights_of_the_run(folder, source, tmp_path,
     forward = training.Forward(model, training.make_objective(config))
     terms, *_ = forward(batch, relation == "fusion", True)
     for name, term in terms.items():
-        assert float(values[name]) == pytest.approx(float(term), rel=1e-6), name
+        assert float(values[name]) == pytest.approx(float(term.detach()), rel=1e-6), name
     assert len(terms) == (5 if relation == "fusion" else 1)
     stored = checkpoints.load_run(tmp_path / "run")
     assert stored.config.training.start_from == str(source)
@@ -826,7 +826,7 @@ def test_start_from_on_the_command_line_takes_model_and_graph_of_the_run(folder,
     assert (config.model, config.graph) == (before.model, before.graph)
     assert config.training.start_from == str(source) and config.training.learning_rate == 1e-4
     capsys.readouterr()
-    assert main([*begin, "--out", str(tmp_path / "other"), "--model.embed_dim", "32"]) == 2
+    assert main([*begin, "--out", str(tmp_path / "other"), *given, "--model.embed_dim", "32"]) == 2
     assert "model.embed_dim: got 32, wanted 16" in capsys.readouterr().err
     assert main(["train", "sample", "--start-from", str(tmp_path), "--out", str(tmp_path / "other")]) == 2
     assert "got no config.json, wanted a run folder" in capsys.readouterr().err
