@@ -8,13 +8,15 @@ B. Without torchrun everything here does nothing.
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ import torch.distributed.nn.functional
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
+from hrem_lib.checkpoints import LOCK, STATE
 from hrem_lib.config import UserError
 from hrem_lib.encoders import Encoded
 
@@ -74,7 +77,8 @@ def processes() -> Iterator[None]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    wait = datetime.timedelta(hours=12)  # for process 0, which alone clusters and evaluates; the default is 10 or 30 minutes
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=wait)
     try:
         yield
     finally:
@@ -83,7 +87,7 @@ def processes() -> Iterator[None]:
 
 @contextmanager
 def run_folder(out: Path) -> Iterator[Path]:
-    """`out` for process 0; for the others a copy that goes away, so that one process alone writes the run."""
+    """`out` for process 0, the one that writes; for the others a copy, which goes away, of what a resume reads."""
     if rank() == 0:
         if world() > 1:
             distributed.barrier()  # nothing is written before the others have their copy
@@ -91,8 +95,12 @@ def run_folder(out: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         mine = Path(folder) / "run"
-        if out.is_dir():
-            shutil.copytree(out, mine, ignore=shutil.ignore_patterns("tensorboard", "*.lock"))
+        mine.mkdir()
+        for path in out.glob("*"):
+            if path.suffix in (".json", ".txt") or path.name == STATE:  # config, text side
+                shutil.copy(path, mine)
+            elif path.name != LOCK:
+                (mine / path.name).touch()  # a name: a folder that process 0 refuses is refused here, too
         distributed.barrier()
         yield mine
 
@@ -108,13 +116,20 @@ def share(captions: np.ndarray) -> np.ndarray:
     return np.split(captions, world())[rank()]
 
 
-def agreed(batches: np.ndarray, device: torch.device) -> np.ndarray:
-    """Process 0's array in all processes, where another processor might have rounded a clustering otherwise."""
+def agreed(make: Callable[[], Any]) -> Any:
+    """What `make` gives in process 0, in all processes; the others wait for it and do not call it."""
     if world() == 1:
-        return batches
-    tensor = torch.from_numpy(np.ascontiguousarray(batches)).to(device)
-    distributed.broadcast(tensor, 0)
-    return tensor.cpu().numpy()
+        return make()
+    box = [make() if rank() == 0 else None]
+    distributed.broadcast_object_list(box, 0, device=torch.device("cpu"))
+    return box[0]
+
+
+def same_weights(model: nn.Module) -> None:
+    """Process 0's weights and statistics in all processes."""
+    if world() > 1:
+        for tensor in model.state_dict().values():
+            distributed.broadcast(tensor, 0)
 
 
 class _Gather(torch.autograd.Function):
@@ -211,8 +226,7 @@ def share_model(model: nn.Module) -> None:
     if world() == 1:
         return
     share_batch_norm(model)
-    for tensor in model.state_dict().values():
-        distributed.broadcast(tensor, 0)
+    same_weights(model)
 
 
 def average_gradients(model: nn.Module) -> None:
