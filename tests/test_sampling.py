@@ -43,6 +43,10 @@ def test_small_clusters_join_their_nearest(world):
     assert len({*labels[group == 0]}) == 1
 
 
+def test_without_a_large_cluster_all_images_are_one(world):
+    assert sampling.cluster_images(world[0], 4, seed=0, smallest=17).tolist() == [0] * 40
+
+
 def test_too_many_clusters(world):
     with pytest.raises(UserError, match="41.*40"):
         sampling.cluster_images(world[0], 41, 0, 2)
