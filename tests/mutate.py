@@ -25,9 +25,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
-    "losses": "losses parity_parts",
-    "graph": "graph parity_parts",
-    "interaction": "interaction",
+    "losses": "losses model parity_parts",
+    "graph": "graph model parity_parts",
+    "interaction": "interaction model",
     "sampling": "sampling",
     "training": "fit training",
     "data": "data",
