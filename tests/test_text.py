@@ -109,6 +109,8 @@ def test_vocabulary_without_words_is_refused(captions):
 def test_vocabulary_saved_and_loaded(tmp_path):
     vocabulary = Vocabulary.build(CAPTIONS)
     vocabulary.save(tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / "vocabulary.json").read_text(encoding="utf-8"))
+    assert stored == {"format": "hrem vocabulary", "version": 1, "words": vocabulary.words}
     again = load_text(tmp_path / "run")
     assert again.kind == "words" and again.words == vocabulary.words
     assert again.encode(CAPTIONS).ids.tolist() == vocabulary.encode(CAPTIONS).ids.tolist()
@@ -301,6 +303,13 @@ def test_trained_pieces():
     for size in (20, 56):
         with pytest.raises(UserError, match=f"got a size of {size}, wanted at least 57"):
             WordPiece.train(CAPTIONS, size)
+
+
+def test_word_pieces_keep_the_most_frequent_words():
+    words = [a + b for a in "abcdefg" for b in "abcdefg"]  # 49, with room for 38
+    pieces = WordPiece.train([" ".join(words), "gf gg gg"], 57).pieces
+    assert len(pieces) == 57 and pieces[19:22] == ["gg", "gf", "aa"]
+    assert "gd" not in pieces
 
 
 def test_word_pieces_leave_rare_letters_out():
