@@ -205,8 +205,6 @@ def _result(cell: Cell, runs: list[Path]) -> dict:
     return result
 
 
-
-
 def _finished(cell: Cell, folder: Path) -> bool:
     path = folder / f"{cell.name}.json"
     if not path.is_file():

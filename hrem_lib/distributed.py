@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
-# Before init_process_group: its functions have the group of the import's time as a default (`group=group.WORLD`). Imported
-# later, by any library, it would hold the group beyond destroy_process_group(); gloo's threads then outlive the
-# interpreter, and drop their last tensor after its end: "terminate called without an active exception"
+# Before init_process_group: its functions have the group of the import's time as a default (`group=group.WORLD`).
+# Imported later, by any library, it would hold the group beyond destroy_process_group(); gloo's threads then outlive
+# the interpreter, and drop their last tensor after its end: "terminate called without an active exception"
 import torch.distributed.nn.functional
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
@@ -58,7 +58,8 @@ def launch(count: int, command: list[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the same 30 lines
-    settings = {"run_id": str(os.getpid()), "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "max_restarts": 0, "monitor_interval": 0.1}
+    settings = {"run_id": str(os.getpid()), "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0"}
+    settings |= {"max_restarts": 0, "monitor_interval": 0.1}
     try:
         elastic_launch(LaunchConfig(1, 1, count, **settings), command[0])(*command[1:])
     except ChildFailedError as error:
@@ -77,7 +78,7 @@ def processes() -> Iterator[None]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    wait = datetime.timedelta(hours=12)  # for process 0, which alone clusters and evaluates; the default is 10 or 30 minutes
+    wait = datetime.timedelta(hours=12)  # for process 0, which alone clusters and evaluates; by default minutes
     distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=wait)
     try:
         yield
@@ -230,7 +231,7 @@ def share_model(model: nn.Module) -> None:
 
 
 def average_gradients(model: nn.Module) -> None:
-    """The mean over the processes of every gradient; a weight without one (the relation part in warm-up) has none in all.
+    """The mean over the processes of every gradient; a weight without one (relation part, warm-up) has none in all.
 
     DistributedDataParallel does the same, but would look for weights without gradient in every step, and warn of it.
     """

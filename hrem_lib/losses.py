@@ -74,7 +74,7 @@ class PairLoss(NamedTuple):
 
 @torch.no_grad()
 def spread(similarity: Tensor) -> Tensor:
-    """How far apart an anchor's candidates are: standard deviation within a row, mean over rows, of the flatter direction.
+    """How far apart an anchor's candidates are: standard deviation in a row, mean over rows, of the flatter direction.
 
     0 when all images, or all texts, have one embedding: then every candidate looks alike to an anchor.
 

@@ -21,7 +21,15 @@ def torchrun(*arguments, processes=2, before=(), **variables):
     """The outcome of a command under torchrun, on this machine alone; `before`: words in front of it."""
     folders = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1", **variables}
-    command = [*before, sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [
+        *before,
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        str(processes),
+    ]
     return subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from math import comb
 
 import numpy as np
@@ -262,9 +263,16 @@ def test_bad_embeddings(bad, which):
         ranks_from_embeddings(*pair, EIGHT)
 
 
-def test_widths_that_differ():
-    with pytest.raises(UserError, match="width 3 for images and 5 for captions"):
-        ranks_from_embeddings(np.ones((4, 3)), np.ones((8, 5)), EIGHT)
+@pytest.mark.parametrize(("image", "text"), [(3, 5), (5, 3)])
+def test_widths_that_differ(image, text):
+    with pytest.raises(UserError, match=f"width {image} for images and {text} for captions"):
+        ranks_from_embeddings(np.ones((4, image)), np.ones((8, text)), EIGHT)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3, 1), (4, 0)])
+def test_shapes_that_are_no_embeddings(shape):
+    with pytest.raises(UserError, match=rf"image embeddings: got shape {re.escape(str(shape))}, wanted"):
+        ranks_from_embeddings(np.ones(shape), np.ones((8, 3)), EIGHT)
 
 
 # ---- figures --------------------------------------------------------------------------------------------------
@@ -307,7 +315,7 @@ def test_ensemble_is_the_mean_and_its_metrics_need_no_matrix():
     assert ensemble_metrics(pairs, owner, block=5) == wanted == metrics(ensemble(a, b), owner)
     with pytest.raises(UserError, match="same shape"):
         ensemble(a, b[:, :5])
-    with pytest.raises(UserError, match="two models on the same split"):
+    with pytest.raises(UserError, match="got 12 images, 60 captions and 11 images, 60 captions, wanted two models on"):
         ensemble_metrics([pairs[0], integer_pair(rng, 11, 60)], owner)
 
 

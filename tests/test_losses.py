@@ -331,6 +331,24 @@ def test_terms_and_kinds_are_chosen():
     assert sums["enhanced"] > terms["enhanced"]
 
 
+@pytest.mark.parametrize(("initial", "enhanced"), [("hinge", "triplet"), ("triplet", "hinge")])
+def test_crossed_terms_are_of_the_enhanced_kind(initial, enhanced, monkeypatch):
+    """They hold enhanced embeddings, so their kind is `enhanced`'s."""
+    monkeypatch.setattr(triplet, "__defaults__", (*triplet.__defaults__[:-1], first_of_best))
+    v, u, v_rel, u_rel = (unit_vectors(seed=s) for s in range(4))
+    terms, _ = Objective(initial, enhanced, cutoff=1.9)(v, u, IDS, v_rel, u_rel, torch.tensor(0.0))
+    kinds = {"hinge": hinge, "triplet": lambda *pair: triplet(*pair, cutoff=1.9)}
+    for name, kind, (a, b) in (
+        ("initial", initial, (v, u)),
+        ("enhanced", enhanced, (v_rel, u_rel)),
+        ("crossed_image", enhanced, (v_rel, u)),
+        ("crossed_text", enhanced, (v, u_rel)),
+    ):
+        losses = {which: loss(a, b, IDS).loss for which, loss in kinds.items()}
+        assert abs(losses["hinge"] - losses["triplet"]) > 0.1  # the kinds can be told apart
+        close(terms[name], losses[kind], 1e-12, note=name)
+
+
 def test_before_the_relation_part_starts():
     """L(v, u) alone, whatever terms come later."""
     v, u = unit_vectors(), unit_vectors(seed=1)

@@ -7,9 +7,11 @@ the inputs, gradients, one optimizer step, and eight steps over the end of warm-
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from functools import lru_cache, partial
 
 import pytest
+import tiny
 import torch
 from composition import (
     CDIST_MM,
@@ -18,6 +20,8 @@ from composition import (
     close,
     config_of,
     encode,
+    encode_images,
+    encode_texts,
     encoded,
     first_of_best,
     four_groups,
@@ -34,12 +38,14 @@ from composition import (
 from fixture_io import cases, load_case, state_from
 from torch.nn import functional as F
 
+from hrem_lib import data, evaluation, losses, training
 from hrem_lib import graph as graph_module
 from hrem_lib.interaction import additive_mask
 from hrem_lib.losses import distance_weights, hinge, triplet
 from hrem_lib.model import build_model
 from hrem_lib.pooling import masked_mean, residual_mix, unit
 from hrem_lib.released import our_name, to_hrem
+from hrem_lib.text import Vocabulary
 
 FOUND = cases("model")
 GROUPS = {"eval": torch.float32, "train": torch.float32, "eval64": torch.float64, "train64": torch.float64}
@@ -345,38 +351,67 @@ def noise_only(key, like):
     return noise
 
 
+class Planted(data.PairDataset):
+    """The stored batches, one after the other, whatever captions a plan names."""
+
+    def __init__(self, split, tokens, batches, steps):
+        super().__init__(split, tokens)
+        self.batches, self.steps = batches, steps
+
+    def __getitem__(self, plan):
+        b = self.batches[(plan.epoch - 1) * self.steps + plan.step]
+        masks = mask_of(b.image_lengths, b.images.size(1)), mask_of(b.lengths, b.captions.size(1))
+        return data.Batch(b.images, masks[0], b.captions, masks[1], b.img_ids, torch.from_numpy(plan.caption_ids))
+
+
 @pytest.mark.parametrize(("folder", "name"), SEQUENCES, ids=[n for _, n in SEQUENCES])
-def test_trajectory(folder, name, monkeypatch):
+@pytest.mark.usefixtures("one_thread")
+def test_trajectory(folder, name, tmp_path, monkeypatch):
+    """Through `training.fit` itself: loop, warm-up, decay, clipping and optimizer are the library's. Planted are the
+    batches, the arg-max for the draw, figures of dev that select the last epoch, and (a) (b) (c) (e)."""
     tensors, info = load(folder, name)
-    config, options = config_of(info), info["options"]
-    model = build_model(config, options["img_dim"], info["bert_vocab"], bert_config=info["bert_config"]).train()
+    records, options = info["steps"], info["options"]
+    steps = math.gcd(len(records), info["decay_before_step"])  # an epoch; the released decay is at an epoch's end too
+    config = config_of(info).override(
+        {"training.epochs": len(records) // steps, "training.decay_epochs": [info["decay_before_step"] // steps]}
+    )
+    model = build_model(config, options["img_dim"], info["bert_vocab"], bert_config=info["bert_config"])
     state = {
         f"{part}.{k}": v
         for part in ("img_enc", "txt_enc", "criterion")
         for k, v in state_from(info["recipe"], part, info["seed"]).items()
     }
     model.load_state_dict(to_hrem(state))
-    training = config.training
-    groups = four_groups(model, training.learning_rate, training.bert_rate_factor, options["graph_lr_factor"])
-    optimizer = torch.optim.AdamW(groups, weight_decay=training.weight_decay)
-    started = 0
-    for step, record in enumerate(info["steps"]):
-        if step == info["decay_before_step"]:
-            for parameters in optimizer.param_groups:
-                parameters["lr"] *= training.decay_rate
-        assert [g["lr"] for g in optimizer.param_groups] == pytest.approx(record["rates"])
-        optimizer.zero_grad()
-        batch = batch_of(tensors, f"input.{step}.")
-        images, texts = encode(model, batch)
-        related = relate(model, images, texts, monkeypatch) if step >= training.warmup_steps else None
-        started += related is not None
-        terms, _ = objective_terms(config, images, texts, batch.img_ids, related, monkeypatch)
-        loss = sum(terms.values())
-        close(loss, torch.tensor(record["loss"]), 1e-5, 1e-6, note=f"step {step}")
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip)
-        optimizer.step()
-    assert 0 < started < len(info["steps"])
+    # captions enough for so many steps; what they say is never read
+    pictures = math.ceil(steps * config.training.batch_size / 5)
+    split = data.open_split(tiny.write(tmp_path, (pictures, 1, 1), width=options["img_dim"]), "train")
+    tokens = Vocabulary.build(split.captions).encode(split.captions)
+    train_set = Planted(split, tokens, [batch_of(tensors, f"input.{i}.") for i in range(len(records))], steps)
+    seen, plain, step = [], losses.triplet, training.train_step
+
+    def train_step(model, batch, objective, optimizer, *args, **kwargs):
+        rate = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+        values = step(model, batch, objective, optimizer, *args, **kwargs)
+        seen.append(({n: rate[id(p)] for n, p in model.named_parameters()}, values))
+        return values
+
+    def evaluate(*args, **kwargs):
+        return {"rSum": float(len(seen)), "i2t": {"R@1": 0.0}, "t2i": {"R@1": 0.0}}
+
+    monkeypatch.setattr(training, "train_step", train_step)
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(losses, "triplet", lambda *args: plain(*args, draw=first_of_best))
+    monkeypatch.setattr(graph_module, "match", match_with_fill)
+    monkeypatch.setattr(model, "encode_images", partial(encode_images, model))
+    monkeypatch.setattr(model, "encode_texts", partial(encode_texts, model))
+    training.fit(model, config, train_set, (split, tokens), tmp_path, torch.device("cpu"))
+    assert len(seen) == len(records)
+    for number, ((rates, values), record) in enumerate(zip(seen, records, strict=True)):
+        for name, got in rates.items():
+            assert got == pytest.approx(record["rates"][group_of(name)]), (number, name)
+        close(values["total"], torch.tensor(record["loss"]), 1e-5, 1e-6, note=f"step {number}")
+    started = sum("enhanced" in values for _, values in seen)
+    assert started == len(records) - config.training.warmup_steps > 0
     for key, wanted in with_prefix(tensors, "final.").items():
         if our_name(key) is None:
             assert ".bns.1." in key or ".pooler." in key
@@ -384,7 +419,13 @@ def test_trajectory(folder, name, monkeypatch):
         got = parameter(model, key).detach()
         noise = noise_only(key, got)
         close(got[~noise], wanted[~noise], 1e-5, note=key)
-        close(got[noise], wanted[noise], 2 * len(info["steps"]) * training.learning_rate, note=key)
+        close(got[noise], wanted[noise], 2 * len(records) * config.training.learning_rate, note=key)
+
+
+def group_of(name):
+    """Place of a weight among the released optimizer's groups, see `four_groups`."""
+    places = {"text_encoder.words.bert.": 1, "text_encoder.": 0, "image_encoder.": 2, "relation.": 3}
+    return next(place for start, place in places.items() if name.startswith(start))
 
 
 # --- what is different, and who is right ------------------------------------------------------------------------------

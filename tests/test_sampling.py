@@ -88,6 +88,10 @@ def test_clusters_are_those_of_k_means_merged(world, monkeypatch):
         assert np.allclose(centers[c], world[0][raw == c].mean(0))
 
 
+def test_without_a_large_cluster_all_images_are_one(world):
+    assert sampling.cluster_images(world[0], 4, seed=0, smallest=17).tolist() == [0] * 40
+
+
 def test_too_many_clusters(world):
     with pytest.raises(UserError, match="41.*40"):
         sampling.cluster_images(world[0], 41, 0, 2)

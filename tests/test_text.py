@@ -175,6 +175,8 @@ def test_vocabulary_without_words_is_refused(captions):
 def test_vocabulary_saved_and_loaded(tmp_path):
     vocabulary = Vocabulary.build(CAPTIONS)
     vocabulary.save(tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / "vocabulary.json").read_text(encoding="utf-8"))
+    assert stored == {"format": "hrem vocabulary", "version": 1, "words": vocabulary.words}
     again = load_text(tmp_path / "run")
     assert again.kind == "words" and again.words == vocabulary.words
     assert again.encode(CAPTIONS).ids.tolist() == vocabulary.encode(CAPTIONS).ids.tolist()
@@ -187,6 +189,7 @@ def test_vocabulary_saved_and_loaded(tmp_path):
         ("[1]", "got no list of words"),
         ('{"words": [1, 2]}', "got no list of words"),
         ('{"words": ["a"]}', "got first words"),
+        ('{"words": ["a", "b", "c", "d", "e"]}', r"got first words \['a', 'b', 'c', 'd'\], wanted"),
         (json.dumps({"words": ["<pad>", "<start>", "<end>", "<unk>", "a", "a"]}), "'a' more than once"),
     ],
 )
@@ -371,8 +374,25 @@ def test_trained_pieces():
         assert WordPiece.train(CAPTIONS[::-1], size).pieces == WordPiece.train(CAPTIONS, size).pieces
     with pytest.raises(UserError, match="got no word"):
         WordPiece.train([" "], 80)
-    with pytest.raises(UserError, match="got a size of 20, wanted at least 57"):
-        WordPiece.train(CAPTIONS, 20)
+    for size in (20, 56):
+        with pytest.raises(UserError, match=f"got a size of {size}, wanted at least 57"):
+            WordPiece.train(CAPTIONS, size)
+
+
+def test_word_pieces_keep_the_most_frequent_words():
+    words = [a + b for a in "abcdefg" for b in "abcdefg"]  # 49, with room for 38
+    pieces = WordPiece.train([" ".join(words), "gf gg gg"], 57).pieces
+    assert len(pieces) == 57 and pieces[19:22] == ["gg", "gf", "aa"]
+    assert "gd" not in pieces
+
+
+def test_word_pieces_leave_rare_letters_out():
+    """Letters and their continuations take all the room there is, and no more."""
+    letters = list("абвгдежзиклмнопрстуфхцчшщъыьэю")  # the first four of the thirty are the rarest
+    text = WordPiece.train([" ".join(letters[i:]) for i in range(30)], 57)
+    assert text.size == 57
+    ids = text.encode([letters[0], letters[3], letters[4], letters[29]]).ids.reshape(4, 3)[:, 1]
+    assert [text.pieces[i] for i in ids] == ["[UNK]", "[UNK]", letters[4], letters[29]]
 
 
 def test_trained_pieces_are_the_same_in_every_process():

@@ -1,7 +1,7 @@
 """Run by torchrun from test_distributed.py: two processes with B pairs each against one with 2B. Writes JSON.
 
-With HREM_SLOW_THREADS=1 (Linux) gloo's threads run only when nothing else does: what they leave to the end comes too late.
-Beside a process that never rests, on one processor (`taskset -c 0`), a group that outlives the run then aborts in most runs.
+With HREM_SLOW_THREADS=1 (Linux) gloo's threads run only when nothing else does: what they leave to the end comes too
+late. Beside a process that never rests, on one processor (`taskset -c 0`), a group that outlives the run then aborts.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ def main(out: Path) -> None:
             for number in of_group:
                 os.sched_setscheduler(number, os.SCHED_IDLE, os.sched_param(0))
         import torch.distributed.nn.functional  # as a library may, in the midst of a run
+
         results = {"world": distributed.world()}
         for name, dtype in (("float64", torch.float64), ("float32", torch.float32)):
             results[f"warm-up {name}"] = compare(dtype, False)
