@@ -1,11 +1,13 @@
-# make run: the main job on the sample data; make test: unit tests, then the notebooks; make lab: JupyterLab
+# make install: .venv alone; make run: the main job on the sample data; make test: unit tests, then the notebooks; make lab: JupyterLab
 # make release, make grade: course assignments (notebooks/assignments/README.md); make assignments-check: their whole cycle
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 COURSE ?= notebooks/assignments
 
-.PHONY: run test unit notebooks lab bench release grade assignments-check clean
+.PHONY: install run test unit notebooks lab bench release grade assignments-check clean
+
+install: .venv/installed
 
 run: .venv/installed
 	$(BIN)/hrem train sample $(ARGS)

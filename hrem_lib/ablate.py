@@ -9,7 +9,7 @@
     pairs:                                          # ensembles of two arms, the second with the next seed
       "lambda = 1, twice": ["lambda = 1", "lambda = 1"]
 
-Each run is a process of its own (`hrem train --resume`), so that a grid that was interrupted goes on where it was.
+Each run is a process of its own (`hrem train`), so that a grid that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -88,12 +90,13 @@ def read_grid(grid: str | Path, data: str | Path = "") -> list[Cell]:
         raise UserError(f"{path}: pairs: got {strange[0]!r}, wanted one of {', '.join(sorted(known))}")
     start = configs.preset(str(tree.get("preset")))
     fixed = {"data.folder": str(data)} if str(data) else {}
+    cells = []
     try:
-        cells = [
-            Cell(path.stem, str(arm), start.override({**shared, **(own or {}), **fixed, "training.seed": seed}))
-            for seed in seeds
-            for arm, own in arms.items()
-        ]
+        for seed in seeds:
+            for arm, own in arms.items():
+                config, lines = start.follow({**shared, **(own or {}), **fixed, "training.seed": seed})
+                cells.append(Cell(path.stem, str(arm), config))
+                print("".join(f"{arm}: {line}\n" for line in lines if seed == seeds[0]), end="")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     found = {(cell.arm, cell.config.training.seed): cell for cell in cells}
@@ -120,7 +123,10 @@ def run_grid(cells: list[Cell], runs: Path, folder: Path, jobs: int = 1) -> list
         UserError: a result or a run of that name has other settings, or a run failed; the others are finished first.
     """
     missing = [cell for cell in cells if not _finished(cell, folder)]
-    print(f"{len(cells)} runs, {len(cells) - len(missing)} of them finished before")
+    for place in {cell.config.data.folder for cell in missing}:
+        data.find_folder(place)  # before the first of many runs fails
+    print(f"{len(cells)} runs, {len(cells) - len(missing)} of them finished before in {folder}", flush=True)
+    began, done, speaking = time.perf_counter(), [], threading.Lock()
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
     runs.mkdir(parents=True, exist_ok=True)
@@ -128,23 +134,39 @@ def run_grid(cells: list[Cell], runs: Path, folder: Path, jobs: int = 1) -> list
 
     def one(cell: Cell) -> Path | str:
         if cell.members:
-            return _write(cell, _result(cell, [runs / name for name in cell.members]), folder)
+            return finish(cell, [runs / name for name in cell.members])
         run, log = runs / cell.name, runs / f"{cell.name}.log"
         if not (run / "metrics.json").is_file():
-            command = [sys.executable, "-m", "hrem_lib", "train", cell.config.preset, "--resume", str(run)]
+            going_on = (run / checkpoints.CONFIG).is_file()
+            with speaking:
+                print(f"{cell.name}: {'goes on' if going_on else 'starts'}, {log}", flush=True)
+            command = [sys.executable, "-m", "hrem_lib", "train", cell.config.preset]
+            command += ["--resume" if going_on else "--out", str(run)]
             tree = cell.config.to_dict()
             for name in configs.names():
                 section, key = name.split(".")
                 value = tree[section][key]
                 command += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
             with open(log, "ab") as file:
-                done = subprocess.run(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
-            if done.returncode:
+                code = subprocess.run(command, env=environment, stdout=file, stderr=subprocess.STDOUT).returncode
+            if code:
                 last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-                return f"{log}: the run ended with code {done.returncode} ({' '.join(last)})"
-        if _shape(configs.load(run / checkpoints.CONFIG).to_dict()) != _shape(cell.config.to_dict()):
+                return f"{log}: the run ended with code {code} ({' '.join(last)})"
+        if configs.differences(configs.load(run / checkpoints.CONFIG), cell.config):
             return f"{run}: got a run with other settings than the grid's, wanted another --runs folder"
-        return _write(cell, _result(cell, [run]), folder)
+        return finish(cell, [run])
+
+    def finish(cell: Cell, members: list[Path]) -> Path:
+        result, path = _result(cell, members), folder / f"{cell.name}.json"
+        write_json(path, result)
+        with speaking:
+            done.append(path)
+            print(
+                f"{cell.name}: test rSum {result['test']['rSum']:.1f}; {len(done)} of {len(missing)} done, "
+                f"{time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
+        return path
 
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         ends = list(pool.map(one, [cell for cell in missing if not cell.members]))
@@ -168,7 +190,7 @@ def _result(cell: Cell, runs: list[Path]) -> dict:
 
     def ranks(split: data.Split) -> tuple[np.ndarray, np.ndarray]:
         models = [(run.model, run.text.encode(split.captions)) for run in loaded]
-        encoded = evaluation.encode_split(models, split, precision=cell.config.training.precision)
+        encoded = evaluation.encode_split(models, split, precision=[run.config.training.precision for run in loaded])
         return evaluation.ensemble_ranks(encoded, split.image_of_caption)
 
     found = ranks(test)
@@ -177,26 +199,10 @@ def _result(cell: Cell, runs: list[Path]) -> dict:
         del result["dev_by_epoch"]  # the first member's
         result |= {"members": list(cell.members), "seconds": sum(part["seconds"] for part in parts)}
         result |= {"test": evaluation.rank_metrics(*found), "dev": evaluation.rank_metrics(*ranks(dev))}
-    masks = subsets.find(train.captions, test.captions, settings.captions_per_image)
+    masks = subsets.find(train.captions, test.captions, test.captions_per_image, train.captions_per_image)
     result["ranks"] = {side: results.pack(r) for side, r in zip(evaluation.DIRECTIONS, found, strict=True)}
     result["subsets"] = {name: "".join("01"[int(value)] for value in mask) for name, mask in masks.items()}
     return result
-
-
-def _write(cell: Cell, result: dict, folder: Path) -> Path:
-    path = folder / f"{cell.name}.json"
-    write_json(path, result)
-    print(f"{cell.name}: test rSum {result['test']['rSum']:.1f}, {result['seconds']:.0f} s", flush=True)
-    return path
-
-
-def _shape(settings: dict) -> dict:
-    """Settings without what may differ between machines: where the data lie, loader processes, device."""
-    return {
-        section: {k: v for k, v in values.items() if (section, k) not in
-                  {("data", "folder"), ("data", "workers"), ("training", "device")}}
-        for section, values in settings.items() if isinstance(values, dict)
-    }  # fmt: skip
 
 
 def _finished(cell: Cell, folder: Path) -> bool:
@@ -204,7 +210,8 @@ def _finished(cell: Cell, folder: Path) -> bool:
     if not path.is_file():
         return False
     result = results.load_file(path)
-    config = configs.from_dict(result["config"], str(path)).to_dict()  # settings newer than the file: defaults
-    if _shape(config) != _shape(cell.config.to_dict()) or result.get("members", []) != list(cell.members):
+    config = configs.from_dict(result["config"], str(path))  # settings newer than the file: defaults
+    places = (*configs.PLACE, "training.start_from")  # of which a result names the last folder only
+    if configs.differences(config, cell.config, places) or result.get("members", []) != list(cell.members):
         raise UserError(f"{path}: got a result with other settings than the grid's, wanted it removed or renamed")
     return True

@@ -354,6 +354,16 @@ def open_split(folder: str | Path, name: str, captions_per_image: int = 5) -> Sp
     )
 
 
+def refuse_coco_test(folder: Path, name: str) -> None:
+    """Refuse the file `test` of COCO, where `testall` is the test split (Sec 4); a folder with both is COCO's.
+
+    Raises:
+        UserError: with the split to take.
+    """
+    if name == "test" and (folder / "testall_ims.npy").is_file():
+        raise UserError(f"{folder}: got split test, wanted testall, COCO's own test split (data.test_split, --split)")
+
+
 def check_same_width(splits: Sequence[Split]) -> None:
     """Refuse splits whose features have another width F than the first one's (R may differ)."""
     for split in splits[1:]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from importlib import metadata
 from pathlib import Path
 
-from hrem_lib import data
+import torch
+
+from hrem_lib import data, training
 from hrem_lib.config import UserError
 
 # Published sizes (images a split; features are 36 x 2048), for folders that carry these names
@@ -22,13 +25,19 @@ def examine(folder: str | Path | None = None) -> tuple[list[str], bool]:
     Returns:
         lines that each start with [OK] or [FAIL]; whether all are OK
     """
-    lines = _packages()
+    lines = [f"[OK] Python {platform.python_version()}", *_packages(), f"[OK] device {_device()}"]
     try:
         where = data.find_folder(folder, needed=()) if folder else data.sample_dir()
     except UserError as error:
         return [*lines, f"[FAIL] {error}"], False
     lines += _folder(where)
     return lines, not any(line.startswith("[FAIL]") for line in lines)
+
+
+def _device() -> str:
+    device = training.pick_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return f"{device} ({name})"
 
 
 def _packages() -> list[str]:

@@ -10,6 +10,7 @@ errors, and its last hidden layer is the feature. For photographs, any detector 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm import tqdm
 
 from hrem_lib.config import UserError
 from hrem_lib.drawing import COLORS, HEIGHT, SETTINGS, WIDTH
@@ -352,6 +354,8 @@ def regenerate(out_dir: Path | str, seed: int = SEED, sizes: dict[str, int] | No
     folder = Path(out_dir)
     if train_network and "train" not in (sizes or SPLIT_SIZES):
         raise UserError(f"train_network: got splits {', '.join(sizes or ())}, wanted train among them")
+    say = print if log else lambda *args, **kwargs: None
+    say(f"drawing the pictures of {', '.join(sizes or SPLIT_SIZES)}", flush=True)
     worlds = write_world(folder, seed, sizes)
     pictures = {split: [Image.open(folder / "pictures" / s.picture_name).convert("RGB") for s in scenes]
                 for split, scenes in worlds.items()}  # fmt: skip
@@ -361,7 +365,9 @@ def regenerate(out_dir: Path | str, seed: int = SEED, sizes: dict[str, int] | No
         network = load_region_network()
     save_region_network(network, folder)
     for split, shown in pictures.items():
-        boxes = np.stack([propose(p, N_REGIONS, network) for p in shown])
+        say(f"boxes and features of {len(shown)} {split} pictures", flush=True)
+        bar = tqdm(shown, split, unit=" pictures", disable=not log or not sys.stderr.isatty(), leave=False)
+        boxes = np.stack([propose(p, N_REGIONS, network) for p in bar])
         values = np.stack([features(p, b, network) for p, b in zip(shown, boxes, strict=True)])
         np.save(folder / "sample_precomp" / f"{split}_boxes.npy", boxes.astype(np.float32))
         np.save(folder / "sample_precomp" / f"{split}_ims.npy", values)

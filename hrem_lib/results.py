@@ -33,18 +33,24 @@ def from_run(run: str | Path, study: str = "", arm: str = "") -> dict:
     path = run / "metrics.json"
     if not path.is_file():
         raise UserError(f"{path}: not found, wanted a finished run")
-    metrics, config = json.loads(path.read_text(encoding="utf-8")), configs.load(run / CONFIG)
+    metrics, config = configs.read_json(path), configs.load(run / CONFIG)
+    if config.preset not in configs.PRESETS:  # it becomes part of a file's name
+        raise UserError(f"{run / CONFIG}: got preset {config.preset!r}, wanted one of {', '.join(configs.PRESETS)}")
+    kept = ("seed", "epoch", "selected_on", "dev", "test", "versions", "seconds")
+    if not isinstance(metrics, dict) or set(kept) - set(metrics):
+        raise UserError(f"{path}: not the figures of a run, wanted {', '.join(kept)}")
     study = study or config.preset
     arm = arm or f"{config.graph.interaction}-{'neighbor' if config.sampling.neighbor_epoch else 'random'}"
     settings = config.to_dict()
     settings["data"]["folder"] = Path(config.data.folder).name  # where the data lay is nobody's business
+    settings["training"]["start_from"] = Path(config.training.start_from).name
     epochs = [json.loads(line) for line in (run / HISTORY).read_text(encoding="utf-8").splitlines()]
     return {
         "name": f"{study}-{arm}-{config.training.seed}",
         "study": study,
         "arm": arm,
         "config": settings,
-        **{key: metrics[key] for key in ("seed", "epoch", "selected_on", "dev", "test", "versions", "seconds")},
+        **{key: metrics[key] for key in kept},
         "dev_by_epoch": [round(line["dev"]["rSum"], 2) for line in epochs],
     }
 
@@ -236,23 +242,33 @@ def _verdict(found: Difference, expects: str) -> str:
     return {expects: "**held**", "not separated": "not separated"}.get(found.verdict, "**the opposite**")
 
 
+BLOCK = re.compile(r"(<!-- (results|subsets|claims) ?([\w-]*) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
 def fill(text: str, results: list[dict]) -> str:
     """`text` with every block `<!-- results STUDY -->`, `<!-- subsets STUDY -->` and `<!-- claims -->` made anew."""
     makers = {"results": table, "subsets": subset_table, "claims": lambda found, _: claims_table(found)}
-    return re.sub(
-        r"(<!-- (results|subsets|claims) ?([\w-]*) -->\n).*?(<!-- end -->)",
-        lambda found: f"{found[1]}{makers[found[2]](results, found[3])}\n{found[4]}",
-        text,
-        flags=re.DOTALL,
-    )
+    return BLOCK.sub(lambda found: f"{found[1]}{makers[found[2]](results, found[3])}\n{found[4]}", text)
 
 
-def publish(runs: list[Path], folder: Path, readme: Path) -> None:
-    """Add finished runs to the result files, and make the tables of `readme` and of the folder's own README anew."""
+def publish(runs: list[Path], folder: Path, readme: Path) -> list[Path]:
+    """Add finished runs to the result files, and make the tables of `readme` and of the folder's own README anew.
+
+    Returns:
+        the pages made anew
+    Raises:
+        UserError: `readme` is not there or has no place for a table, a run is not finished; nothing is written then.
+    """
     new = [from_run(run) for run in runs]
+    if not readme.is_file() or not BLOCK.search(readme.read_text(encoding="utf-8")):
+        raise UserError(
+            f"{readme}: not a page with tables to fill (<!-- results STUDY -->), wanted the repository's README "
+            "(run it there, or give --readme FILE and --folder FOLDER)"
+        )
     folder.mkdir(exist_ok=True)
     for result in new:
         write_json(folder / f"{result['name']}.json", result)
-    for page in (readme, folder / "README.md"):
-        if page.is_file():
-            write_bytes(page, fill(page.read_text(encoding="utf-8"), load(folder)).encode())
+    pages = [page for page in (readme, folder / "README.md") if page.is_file()]
+    for page in pages:
+        write_bytes(page, fill(page.read_text(encoding="utf-8"), load(folder)).encode())
+    return pages

@@ -15,23 +15,26 @@ NEAREST = 10  # training pictures that say how scarce a picture is
 NAMES = ("scarce", "ambiguous")
 
 
-def find(train_captions: Sequence[str], captions: Sequence[str], per_image: int) -> dict[str, np.ndarray]:
+def find(
+    train_captions: Sequence[str], captions: Sequence[str], per_image: int, train_per_image: int | None = None
+) -> dict[str, np.ndarray]:
     """Masks [n] over the pictures of a split (Sec 1, Fig. 1).
 
     scarce: the quarter with the lowest mean likeness to their 10 nearest training pictures.
     ambiguous: the quarter with the highest likeness to their nearest other picture of the split.
 
     Args:
-        train_captions, captions: in order, `per_image` for each picture
+        captions: of the split, in order, `per_image` for each picture
+        train_captions: the same, `train_per_image` for each picture; None: as many
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # a second to import: only where needed
 
-    def documents(lines: Sequence[str]) -> list[str]:
-        return [" ".join(lines[at : at + per_image]) for at in range(0, len(lines), per_image)]
+    def documents(lines: Sequence[str], count: int) -> list[str]:
+        return [" ".join(lines[at : at + count]) for at in range(0, len(lines), count)]
 
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"[^\W_]+", dtype=np.float32)
-    train = vectorizer.fit_transform(documents(train_captions))
-    own = vectorizer.transform(documents(captions))
+    train = vectorizer.fit_transform(documents(train_captions, train_per_image or per_image))
+    own = vectorizer.transform(documents(captions, per_image))
     to_train = (own @ train.T).toarray()
     known = np.sort(to_train, axis=1)[:, -NEAREST:].mean(1)
     to_others = (own @ own.T).toarray()

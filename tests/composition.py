@@ -193,10 +193,15 @@ def objective_of(config: Config) -> Objective:
 
 
 def objective_terms(
-    config: Config, images: Encoded, texts: Encoded, img_ids: Tensor, related: Related | None, monkeypatch
+    config: Config,
+    images: Encoded,
+    texts: Encoded,
+    img_ids: Tensor,
+    related: Related | None,
+    monkeypatch,
+    hardest=False,
 ) -> tuple[dict[str, Tensor], dict[str, PairLoss]]:
-    """The library's objective, with the arg-max for the draw."""
-    hardest = config.loss.hinge_sum_epochs == 0
+    """The library's objective, with the arg-max for the draw; `hardest` is a case's option `max_violation`."""
     enhanced = (None,) * 3
     if related is not None:
         enhanced = related.image_emb_rel, related.text_emb_rel, related.graph.regularizer

@@ -1,7 +1,9 @@
 """Grids of arms and seeds."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 import tiny
 
@@ -58,6 +60,8 @@ def test_grid_is_run_resumed_and_left_alone_when_finished(tmp_path, capfd):
     places = ["--data", str(data), "--runs", str(tmp_path / "runs"), "--folder", str(tmp_path / "out"), "--jobs", "2"]
     assert main(["ablate", str(grid), *places]) == 0
     table = capfd.readouterr().out
+    assert f"small-lambda-0-0: starts, {tmp_path / 'runs' / 'small-lambda-0-0.log'}\n" in table
+    assert re.findall(r": test rSum [\d.]+; (\d of 6) done, \d+ s", table) == [f"{k} of 6" for k in range(1, 7)]
     assert "| lambda = 0 | random | 2 |" in table and "| base (no instance-level part) | random | 2 |" in table
     files = sorted((tmp_path / "out").glob("*.json"))
     assert [f.stem for f in files] == [
@@ -104,7 +108,78 @@ def test_ranks_are_made_in_the_precision_of_the_run(tmp_path, monkeypatch):
     (path,) = ablate.run_grid(ablate.read_grid(grid, data), tmp_path / "runs", tmp_path / "out")
     result = json.loads(path.read_text())
     again = rank_metrics(*(results.unpack(result["ranks"][side]) for side in evaluation.DIRECTIONS))
-    assert seen == ["bfloat16"] and again["rSum"] == result["test"]["rSum"]
+    assert seen == [["bfloat16"]] and again["rSum"] == result["test"]["rSum"]
+
+
+def one_run(tmp_path, arms="  base: {}\n", seeds="[0]"):
+    """A grid file of few runs."""
+    grid = tmp_path / "small.yaml"
+    grid.write_text(GRID.split("arms:")[0].replace("[0, 1]", seeds) + "arms:\n" + arms)
+    return grid
+
+
+def test_a_grid_trains_beside_its_runs_and_again_in_a_folder_of_its_own(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    command = ["ablate", str(one_run(tmp_path)), "--data", str(tiny.write(tmp_path))]
+    (tmp_path / "results").mkdir()  # the reported ones: another result of that name is no reason to train nothing
+    (tmp_path / "results" / "small-base-0.json").write_text("{}")
+    assert main(command) == 0
+    first = tmp_path / "runs" / "ablate" / "small-results" / "small-base-0.json"
+    assert first.is_file() and (tmp_path / "results" / "small-base-0.json").read_text() == "{}"
+    assert f"written to {first.parent.relative_to(tmp_path)}" in capfd.readouterr().out
+    assert main(command) == 0
+    assert "1 runs, 1 of them finished before" in capfd.readouterr().out
+    assert main([*command, "--again"]) == 0
+    assert "1 runs, 0 of them finished before" in capfd.readouterr().out
+    (second,) = tmp_path.glob("runs/ablate/*/small-results/small-base-0.json")
+    assert (second.parent.parent / "small-base-0" / "metrics.json").is_file() and second != first
+    assert json.loads(second.read_text())["ranks"] == json.loads(first.read_text())["ranks"]
+    assert main([*command, "--folder", "elsewhere"]) == 0  # its run is there: only the file is written
+    assert "starts" not in capfd.readouterr().out and (tmp_path / "elsewhere" / "small-base-0.json").is_file()
+
+
+def test_an_interrupted_run_of_a_grid_goes_on(tmp_path, capfd):
+    data = tiny.write(tmp_path)
+    cells = ablate.read_grid(one_run(tmp_path), data)
+    runs = tmp_path / "runs"
+    (path,) = ablate.run_grid(cells, runs, tmp_path / "out")
+    path.unlink()
+    (runs / cells[0].name / "metrics.json").unlink()  # as if it was killed after its last epoch
+    capfd.readouterr()
+    assert ablate.run_grid(cells, runs, tmp_path / "out") == [path]
+    assert f"{cells[0].name}: goes on" in capfd.readouterr().out
+    assert "continues" in (runs / f"{cells[0].name}.log").read_text()
+    path.unlink()
+    for name in (
+        path.name for path in list((runs / cells[0].name).iterdir()) if path.is_file() and path.name != ".lock"
+    ):
+        (runs / cells[0].name / name).unlink()
+    for left in (runs / cells[0].name / "tensorboard").iterdir():
+        left.unlink()
+    (runs / cells[0].name / "tensorboard").rmdir()  # killed in its first moments: the folder and its lock
+    assert ablate.run_grid(cells, runs, tmp_path / "out") == [path]
+    assert f"{cells[0].name}: starts" in capfd.readouterr().out
+
+
+def test_a_test_split_with_one_caption_a_picture(tmp_path):
+    data = tiny.write(tmp_path)
+    rng = np.random.default_rng(1)
+    np.save(data / "test_ims.npy", rng.standard_normal((20, 4, 16)).astype(np.float32))
+    lines = [f"a {word} dog and a {word} tree" for word in tiny.WORDS + tiny.WORDS[:8]]
+    (data / "test_caps.txt").write_text("\n".join(lines) + "\n")
+    (path,) = ablate.run_grid(ablate.read_grid(one_run(tmp_path), data), tmp_path / "runs", tmp_path / "out")
+    result = json.loads(path.read_text())
+    assert len(result["ranks"]["i2t"]) == len(result["ranks"]["t2i"]) == 20
+    assert {name: len(mask) for name, mask in result["subsets"].items()} == {"scarce": 20, "ambiguous": 20}
+    assert "| scarce (5) |" in results.subset_table([result], "small")
+
+
+def test_an_ensemble_reads_each_member_in_its_own_precision(tmp_path, monkeypatch):
+    grid = one_run(tmp_path, "  base: {}\n  half: {training.precision: bfloat16}\npairs:\n  both: [half, base]\n")
+    seen, encode = [], evaluation.encode_images
+    monkeypatch.setattr(evaluation, "encode_images", lambda *a: (seen.append(a[4]), encode(*a))[1])
+    ablate.run_grid(ablate.read_grid(grid, tiny.write(tmp_path)), tmp_path / "runs", tmp_path / "out")
+    assert seen == ["float32", "bfloat16", *["bfloat16", "float32"] * 2]  # base, half, both on test and on dev
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, capfd):

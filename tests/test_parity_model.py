@@ -79,6 +79,11 @@ class Stage:
             "cap": mask_of(self.batch.lengths, self.batch.captions.size(1)),
         }
         self.far = self.info["sizes"]["batch"] > CDIST_MM
+        # what not every case has
+        self.padded = not self.masks["img"].all()
+        self.short = self.batch.lengths < self.config.graph.top_matches  # captions
+        # at true sizes gradients above 1 are off by 2e-5 of themselves in float32, the reference's too
+        self.wide = self.info["options"]["embed_size"] >= 512 and "train64.grad.img.emb" in self.tensors
 
     def model(self):
         return model_of(self.tensors, self.info, self.dtype).train(self.group.startswith("train"))
@@ -168,7 +173,8 @@ def compare_graph(s, got):
 @over_groups
 def test_interaction(folder, name, group):
     s = Stage(folder, name, group)
-    v, u, source, mask, output = s.want("img.emb", "cap.emb", "gnn.input", "gnn.mask", "gnn.output")
+    read = "emb" if s.config.graph.normalize_input else "emb_notnorm"
+    v, u, source, mask, output = s.want(f"img.{read}", f"cap.{read}", "gnn.input", "gnn.mask", "gnn.output")
     relation = s.model().relation
     half = v.size(0)
     close(torch.cat([v, u]), source, 0.0)
@@ -198,7 +204,7 @@ def test_loss(folder, name, group, term):
     loss, ids = s.config.loss, s.batch.img_ids
     rtol = 1e-6 if s.dtype == torch.float32 else 0.0  # of sums of up to a hundred
     if (loss.initial if term == "base" else loss.enhanced) == "hinge":
-        got = hinge(v, u, ids, loss.margin, loss.hinge_sum_epochs == 0, loss.exclude_same_image).loss
+        got = hinge(v, u, ids, loss.margin, s.info["options"]["max_violation"], loss.exclude_same_image).loss
         close(got, wanted, s.tol, rtol)
         return
     positive = ids[:, None] == ids
@@ -223,7 +229,8 @@ def forward(s, monkeypatch):
     for kept in (images.emb, images.pooled, texts.emb, texts.pooled):
         kept.retain_grad()
     related = relate(model, images, texts, monkeypatch) if "gnn.output" in s.values else None
-    terms, pairs = objective_terms(s.config, images, texts, s.batch.img_ids, related, monkeypatch)
+    hardest = s.info["options"]["max_violation"]
+    terms, pairs = objective_terms(s.config, images, texts, s.batch.img_ids, related, monkeypatch, hardest)
     return model, images, texts, related, terms, pairs
 
 
@@ -270,6 +277,11 @@ def corner(ours, stored):
     return ours[tuple(slice(0, n) for n in stored.shape)]
 
 
+def scale_of(s, wanted):
+    """In float32, at true sizes, where the float64 group is there to agree: the largest value, if it is above 1."""
+    return max(1.0, float(wanted.abs().max())) if s.wide and s.dtype == torch.float32 else 1.0
+
+
 @over_cases
 @pytest.mark.parametrize("group", ["train", "train64"])
 def test_gradients(folder, name, group, monkeypatch):
@@ -287,7 +299,7 @@ def test_gradients(folder, name, group, monkeypatch):
     compared = 0
     for key, kept in stored.items():
         if f"grad.{key}" in s.values:
-            close(kept.grad, s.values[f"grad.{key}"], tol, note=key)
+            close(kept.grad, s.values[f"grad.{key}"], tol * scale_of(s, s.values[f"grad.{key}"]), note=key)
             compared += 1
     assert compared
     if group != "train":
@@ -295,9 +307,9 @@ def test_gradients(folder, name, group, monkeypatch):
     square = sum(p.grad.square().sum() for p in model.parameters() if p.grad is not None)
     for key, wanted in with_prefix(s.tensors, "grad.").items():
         if key == "norm":
-            close(square.sqrt(), wanted, s.tol, 1e-5, note="norm")
+            close(square.sqrt(), wanted, s.tol, 5e-5 if s.wide else 1e-5, note="norm")
         else:
-            close(corner(parameter(model, key).grad, wanted), wanted, tol, note=key)
+            close(corner(parameter(model, key).grad, wanted), wanted, tol * scale_of(s, wanted), note=key)
 
 
 @over_cases
@@ -431,10 +443,11 @@ def test_difference_b_padding_enters_batchnorm_there(folder, name):
     (Sec 3.1)."""
     s, model = difference(folder, name, "train")
     projection, mask, images = model.image_encoder.projection, s.masks["img"], s.batch.images
-    assert not mask.all()
     ours = projection(images, mask)[mask]
-    if "img.local" in s.values:
+    if "img.local" in s.values and s.padded:
         assert (ours - s.values["img.local"][mask]).abs().max() > 1e-2
+    elif "img.local" in s.values:
+        close(ours, s.values["img.local"][mask], s.tol, note="no padding, no difference")
     wider, wider_mask = F.pad(images, (0, 0, 0, 3)), F.pad(mask, (0, 3))
     close(projection(wider, wider_mask)[wider_mask], ours, 1e-6)
     everything = torch.ones_like(wider_mask)
@@ -452,7 +465,12 @@ def test_difference_a_and_c_padding_enters_the_graph_there(folder, name):
     images = model.encode_images(s.batch.images, s.masks["img"])
     texts = model.encode_texts(s.batch.captions, s.masks["cap"])
     ours = model.relate(images, texts).graph
-    assert (ours.matches.match_i2t - s.values["adj.mean_i2t"]).abs().max() > 1e-3
+    for direction, differs in (("i2t", s.padded), ("t2i", s.padded or bool(s.short.any()))):
+        got, theirs = getattr(ours.matches, f"match_{direction}"), s.values[f"adj.mean_{direction}"]
+        if differs:
+            assert (got - theirs).abs().max() > 1e-3, direction
+        else:
+            close(got, theirs, s.tol, note=f"no padding, no difference: {direction}")
     filled = [
         side._replace(fragments=torch.where(side.mask[..., None], side.fragments, 7.0)) for side in (images, texts)
     ]
@@ -476,17 +494,21 @@ def test_difference_c_shows_in_short_captions_only():
     assert gap[~few].max() < 1e-5
 
 
+def one_region_and_later(lengths):
+    """Images of several regions behind one that has a single one."""
+    return (lengths < 2).cumsum(0).bool() & (lengths > 1)
+
+
 def test_difference_e_pooling_k_of_later_samples():
     """(e): after an image of one region all later images lose their second value there; ours keep it."""
-    odd = [(f, n) for f, n in ONE_BATCH if load(f, n)[1]["sizes"]["regions"][0] < 2]
+    odd = [(f, n) for f, n in ONE_BATCH if one_region_and_later(Stage(f, n, "eval").batch.image_lengths).any()]
     if not odd:
         pytest.skip("model: no case with an image of one region")
     s, model = difference(*odd[0])
     ours = model.encode_images(s.batch.images, s.masks["img"]).emb
     gap = (ours - s.values["img.emb"]).abs().amax(1)
     lengths = s.batch.image_lengths
-    first = int((lengths < 2).nonzero()[0])
-    later = (torch.arange(len(lengths)) > first) & (lengths > 1)
+    later = one_region_and_later(lengths)
     assert gap[later].min() > 1e-3
     assert gap[~later].max() < 1e-5
     alone = model.encode_images(s.batch.images[-1:], s.masks["img"][-1:]).emb

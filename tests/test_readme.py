@@ -2,13 +2,14 @@
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from hrem_lib import ablate, results
 from hrem_lib import config as configs
-from hrem_lib import results
 from hrem_lib.cli import main, parser
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,12 +35,53 @@ def test_quick_start_commands_are_make_targets():
     assert all(c[1] in targets for c in quick) and "lab" in targets
 
 
-def test_hrem_commands_of_the_readme_run(tmp_path, monkeypatch):
+def test_hrem_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    lines = [c.split("#")[0].split() for c in commands("bash") if c.startswith("hrem ")]
-    assert len(lines) >= 3
-    for line in lines:
+    (tmp_path / "data_samples").symlink_to(ROOT / "data_samples")
+    lines = [shlex.split(c, comments=True) for c in commands("bash") if c.startswith("hrem ")]
+    assert len(lines) >= 5 and lines[0][1:3] == lines[1][1:3] == ["search", "data_samples/checkpoint"]
+    before = sorted((ROOT / "data_samples" / "checkpoint").rglob("*"))
+    for line in lines[:2]:
         assert main(line[1:]) == 0, line
+    shown, got = commands("text"), capsys.readouterr().out.splitlines()
+    assert got.pop(0).startswith(
+        "no index yet: making one of the 200 pictures of sample_precomp/test in runs/sample-index"
+    )
+    assert len(shown) == 6 and len(got) == len(shown)
+    for wanted, line in zip(shown, got, strict=True):
+        wanted, line = wanted.split(), line.split()
+        if wanted[0].isdigit():  # place, cosine, answer; the cosine to the last printed digit
+            assert float(line.pop(1)) == pytest.approx(float(wanted.pop(1)), abs=1.5e-3)
+        assert wanted == line
+    assert main(["index", "data_samples/checkpoint", "--split", "dev"]) == 0
+    assert sorted((ROOT / "data_samples" / "checkpoint").rglob("*")) == before
+    for line in lines[2:]:
+        assert main(line[1:]) == 0, line
+
+
+def test_the_first_commands_are_the_searches():
+    first = [c for c in commands("bash") if not c.startswith("#")][:2]
+    assert all(c.startswith("hrem search data_samples/checkpoint ") for c in first)
+    assert README.index("## First look") < README.index("## Two commands")
+
+
+def test_grids_of_the_results_page_train_in_a_fresh_clone(tmp_path, monkeypatch):
+    """Its commands run the whole grid, though the files of the reported runs are in results/."""
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    lines = [c for c in commands("", page) if c.startswith("hrem ablate ")]
+    assert len(lines) == 4
+    asked = []
+    monkeypatch.setattr(ablate, "run_grid", lambda cells, runs, folder, jobs: asked.append((runs, folder)))
+    monkeypatch.setattr(results, "table", lambda *args: "")
+    for line in lines:
+        assert main(line.split("   ")[0].split()[1:]) == 0, line
+        grid = line.split()[2]
+        assert asked[-1] == (Path("runs/ablate"), Path("runs/ablate") / f"{grid}-results")
+    ignored = subprocess.run(
+        ["git", "check-ignore", "runs/ablate/sample-results/x.json"], cwd=ROOT, capture_output=True
+    )
+    assert ignored.returncode in (0, 128)  # 128: not a git checkout
 
 
 def test_every_command_is_documented():

@@ -9,6 +9,7 @@ import pytest
 
 from hrem_lib import ablate, results, subsets
 from hrem_lib import config as configs
+from hrem_lib.cli import main
 from hrem_lib.config import UserError
 from hrem_lib.evaluation import rank_metrics
 
@@ -48,6 +49,46 @@ def test_publish_writes_files_and_fills_the_table(tmp_path):
 
 def test_neighbor_batches_are_an_arm_of_their_own(tmp_path):
     assert results.from_run(fake_run(tmp_path / "run", 3, 1.0, "standalone", 4))["name"] == "f8k-standalone-neighbor-3"
+
+
+@pytest.mark.parametrize("preset", ["../X", "..", "mine", "f8k/../../x", ""])
+def test_a_preset_cannot_lead_out_of_the_results_folder(tmp_path, preset):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results f8k -->\n<!-- end -->\n")
+    run = fake_run(tmp_path / "run", 0, 1.0)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"preset": preset}))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"config\.json: got preset .*, wanted one of .*f8k"):
+        results.publish([run], tmp_path / "results", readme)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"seed": 1}', "3"])
+def test_damaged_figures_of_a_run(tmp_path, content):
+    run = fake_run(tmp_path / "run", 0, 1.0)
+    (run / "metrics.json").write_text(content)
+    with pytest.raises(UserError, match=r"metrics\.json: not "):
+        results.from_run(run)
+
+
+@pytest.mark.parametrize("text", [None, "a page of somebody else\n"])
+def test_pages_are_filled_in_the_repository_only(tmp_path, text):
+    readme = tmp_path / "README.md"
+    if text:
+        readme.write_text(text)
+    run = fake_run(tmp_path / "run", 0, 1.0)
+    for runs in ([], [run]):
+        with pytest.raises(UserError, match=r"README\.md: not a page with tables to fill"):
+            results.publish(runs, tmp_path / "results", readme)
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_pages_made_anew_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").write_text("<!-- results f8k -->\n<!-- end -->\n")
+    assert main(["results", str(fake_run(tmp_path / "run", 0, 1.0))]) == 0
+    assert capsys.readouterr().out == "1 runs added to results; tables made anew in README.md\n"
 
 
 def test_unfinished_run(tmp_path):
