@@ -90,12 +90,13 @@ def read_grid(grid: str | Path, data: str | Path = "") -> list[Cell]:
         raise UserError(f"{path}: pairs: got {strange[0]!r}, wanted one of {', '.join(sorted(known))}")
     start = configs.preset(str(tree.get("preset")))
     fixed = {"data.folder": str(data)} if str(data) else {}
+    cells = []
     try:
-        cells = [
-            Cell(path.stem, str(arm), start.override({**shared, **(own or {}), **fixed, "training.seed": seed}))
-            for seed in seeds
-            for arm, own in arms.items()
-        ]
+        for seed in seeds:
+            for arm, own in arms.items():
+                config, lines = start.follow({**shared, **(own or {}), **fixed, "training.seed": seed})
+                cells.append(Cell(path.stem, str(arm), config))
+                print("".join(f"{arm}: {line}\n" for line in lines if seed == seeds[0]), end="")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     found = {(cell.arm, cell.config.training.seed): cell for cell in cells}
@@ -151,7 +152,7 @@ def run_grid(cells: list[Cell], runs: Path, folder: Path, jobs: int = 1) -> list
             if code:
                 last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
                 return f"{log}: the run ended with code {code} ({' '.join(last)})"
-        if _shape(configs.load(run / checkpoints.CONFIG).to_dict()) != _shape(cell.config.to_dict()):
+        if configs.differences(configs.load(run / checkpoints.CONFIG), cell.config):
             return f"{run}: got a run with other settings than the grid's, wanted another --runs folder"
         return finish(cell, [run])
 
@@ -204,21 +205,13 @@ def _result(cell: Cell, runs: list[Path]) -> dict:
     return result
 
 
-def _shape(settings: dict) -> dict:
-    """Settings without what may differ between machines: where the data lie, loader processes, device."""
-    return {
-        section: {k: v for k, v in values.items() if (section, k) not in
-                  {("data", "folder"), ("data", "workers"), ("training", "device")}}
-        for section, values in settings.items() if isinstance(values, dict)
-    }  # fmt: skip
-
-
 def _finished(cell: Cell, folder: Path) -> bool:
     path = folder / f"{cell.name}.json"
     if not path.is_file():
         return False
     result = results.load_file(path)
-    config = configs.from_dict(result["config"], str(path)).to_dict()  # settings newer than the file: defaults
-    if _shape(config) != _shape(cell.config.to_dict()) or result.get("members", []) != list(cell.members):
+    config = configs.from_dict(result["config"], str(path))  # settings newer than the file: defaults
+    places = (*configs.PLACE, "training.start_from")  # of which a result names the last folder only
+    if configs.differences(config, cell.config, places) or result.get("members", []) != list(cell.members):
         raise UserError(f"{path}: got a result with other settings than the grid's, wanted it removed or renamed")
     return True

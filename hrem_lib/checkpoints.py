@@ -177,6 +177,26 @@ def start_run(folder: Path, config: Config, text: texts.Vocabulary | texts.WordP
         write_json(folder / "bert_config.json", bert.config.to_diff_dict() | {"model_type": bert.config.model_type})
 
 
+def load_config(folder: Path) -> Config:
+    """The config of a run folder."""
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{folder}: got no {CONFIG}, wanted a run folder written by hrem train")
+    return configs.load(folder / CONFIG)
+
+
+def keep_config(folder: Path, config: Config) -> None:
+    """Write a resumed run's config where it has changed: the data may have moved, see `config.PLACE`."""
+    path = folder / CONFIG
+    if path.is_file() and configs.load(path) != config:
+        write_json(path, config.to_dict())
+
+
+def read_text(folder: Path) -> tuple[texts.Vocabulary | texts.WordPiece, dict | None]:
+    """The text side that a run folder holds, and its BERT's configuration (None: a BiGRU); `start_run` wrote them."""
+    path = folder / "bert_config.json"
+    return texts.load_text(folder), configs.read_json(path) if path.is_file() else None
+
+
 class Run(NamedTuple):
     """A run folder, read."""
 
@@ -208,14 +228,12 @@ def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
         raise UserError(f"{folder}: not found, wanted a run folder written by hrem train")
     config = configs.load(folder / CONFIG)
     tensors, _ = read_tensors(folder / MODEL)
-    text = texts.load_text(folder)
+    text, known = read_text(folder)
     key = "image_encoder.projection.fc.weight"
     if key not in tensors:
         raise UserError(f"{folder / MODEL}: weight {key}: got nothing, wanted [D,F]")
     if tensors[key].dim() != 2:
         raise UserError(f"{folder / MODEL}: weight {key}: got {tuple(tensors[key].shape)}, wanted [D,F]")
-    bert_config = folder / "bert_config.json"
-    known = configs.read_json(bert_config) if bert_config.is_file() else None
     # first without memory: a config that asks for a huge model is refused by the file's shapes
     sizes = (config, tensors[key].size(1), text.size)
     with torch.device("meta"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import difflib
 import os
@@ -88,7 +89,7 @@ def _absolute(folder: str) -> str:
 
 
 def _train(args: argparse.Namespace, extra: list[str]) -> None:
-    from hrem_lib import distributed, evaluation, training
+    from hrem_lib import checkpoints, distributed, evaluation, training
 
     if args.resume and args.out and args.resume != args.out:
         raise UserError(f"--out: got {args.out}, wanted {args.resume} as in --resume (or no --out)")
@@ -107,18 +108,25 @@ def _train(args: argparse.Namespace, extra: list[str]) -> None:
         raise UserError(
             f"{args.resume}: got preset {args.preset}, wanted {before.preset}, with which the run was started"
         )
-    if changes.get("data.folder"):  # the run is to work from any directory; runs of older versions may have it relative
+    if changes.get("data.folder"):  # the run is to work from any directory
         changes["data.folder"] = _absolute(changes["data.folder"])
-        if before and before.data.folder and _absolute(before.data.folder) == changes["data.folder"]:
-            changes["data.folder"] = before.data.folder
-    config = (before or configs.preset(args.preset)).override(changes)
+    if args.start_from:
+        changes["training.start_from"] = _absolute(str(args.start_from))
+    if before:
+        config, followed = before.override(changes), []
+    else:
+        start = configs.preset(args.preset)
+        if args.start_from:
+            source = checkpoints.load_config(args.start_from)  # its weights fit its own model and graph
+            start = dataclasses.replace(start, model=source.model, graph=source.graph)
+        config, followed = start.follow(changes)
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         out = Path("runs") / f"{args.preset}-{now}"
     with distributed.processes(), distributed.run_folder(out) as folder:
         if distributed.rank() > 0:  # one process writes and speaks
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        print(f"run folder: {out}")
+        print("".join(f"{line}\n" for line in [f"run folder: {out}", *followed]), end="")
         try:
             result = training.train(config, folder, resume=args.resume is not None)
         except KeyboardInterrupt:
@@ -310,6 +318,8 @@ def _search(args: argparse.Namespace, extra: list[str]) -> None:
         retrieval.write_index(run, [split], folder, device=device, source=str(args.run))
     searcher = retrieval.Searcher(run, folder, device, args.model, args.pictures)
     hits = searcher.images(args.text, args.k) if args.image is None else searcher.captions(args.image, args.k)
+    if args.image is None and (unknown := searcher.unknown(args.text)):
+        print(retrieval.UNKNOWN + ", ".join(unknown), file=sys.stderr)
     for place, hit in enumerate(hits, start=1):
         print(f"{place:>3}  {hit.score:6.3f}  {hit.line}")
     if args.image is not None:
@@ -384,6 +394,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, help=f"{data} (default: the sample data)")
     train.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/PRESET-DATE)")
     train.add_argument("--resume", type=Path, metavar="RUN", help="continue an interrupted run in its folder, with its settings (default: a new run)")  # fmt: skip # noqa: E501
+    train.add_argument("--start-from", type=Path, metavar="RUN", help="a new run from the weights of another one (default: random weights)")  # fmt: skip # noqa: E501
     train.set_defaults(run_command=_train)
 
     evaluate = commands.add_parser("evaluate", help="recalls of a run, or of an ensemble of runs")

@@ -72,7 +72,7 @@ class ModelConfig:
     )
     word_dim: int = 300  # width of the word embedding in front of the BiGRU
     min_word_count: int = 4  # words seen less often in the training captions become <unk> (as in SCAN)
-    glove: str = ""  # optional GloVe text file that initializes the word embedding
+    glove: str = ""  # optional GloVe text file that initializes the BiGRU's word embedding
     fragment_attention: bool = True  # (1) self-attention within a sample; False is an ablation of Sec 3.2
     fragment_layers: int = 1  # encoder layers of (1)
     heads: int = 16  # H, attention heads in (1) and (12)
@@ -90,6 +90,11 @@ class ModelConfig:
             _between(f"model.{name}", getattr(self, name), 1, 1_000_000)
         if self.embed_dim % self.heads:
             raise UserError(f"model.heads: got {self.heads}, wanted a divisor of model.embed_dim = {self.embed_dim}")
+        if self.glove and self.text_encoder != "bigru":
+            raise UserError(
+                f"model.glove: got {_shown(self.glove)}, vectors of whole words, with model.text_encoder = "
+                f"{self.text_encoder}, wanted model.text_encoder = bigru"
+            )
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,7 @@ class TrainingConfig:
     seed: int = 0
     device: str = "auto"  # "auto": CUDA, then MPS, then CPU; or a torch device name
     precision: str = "float32"  # "float32" or "bfloat16" (autocast)
+    start_from: str = ""  # run folder whose weights and text side a new run starts from; empty: random weights
 
     def __post_init__(self):
         object.__setattr__(self, "decay_epochs", tuple(self.decay_epochs))
@@ -232,6 +238,11 @@ class Config:
         """Plain nested dictionaries, ready for JSON."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
+    def value(self, name: str) -> object:
+        """The setting called by a dotted name, e.g. "training.epochs"."""
+        section, _, key = name.partition(".")
+        return getattr(getattr(self, section), key)
+
     def save(self, path: str | Path) -> None:
         """Write the config as JSON."""
         Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
@@ -253,12 +264,78 @@ class Config:
             tree[section][key] = value
         return from_dict(tree)
 
+    def follow(self, changes: dict[str, object]) -> tuple[Config, list[str]]:
+        """`override` for a new run: settings that are not given follow those that are (choices of this project).
+
+        - Fewer epochs: `training.decay_epochs` and `sampling.neighbor_epoch` in proportion, none where the run is over.
+        - Fewer steps, by fewer epochs or a larger batch: `training.warmup_steps` in proportion.
+        - Neighbor batches whose P x K is not the batch: P and K, with K near what it was (from half to twice of it);
+          where there are no such two numbers, no neighbor batches.
+
+        What is given is never changed.
+
+        Returns:
+            the config; a line for each setting that followed
+        Raises:
+            UserError: as `override`, contradictions among the given settings included.
+        """
+        first, clusters, images = NEIGHBORS
+        wish = self.override({**changes, first: 0})  # without neighbor batches no two settings contradict each other
+        was, now, near = self.training, wish.training, self.sampling.images_per_cluster
+        shorter, because = now.epochs < was.epochs, f"training.epochs is {now.epochs}"
+        start = _cast(first, int, changes.get(first, self.sampling.neighbor_epoch))
+        new: dict[str, tuple[object, str]] = {}  # name -> value, cause
+
+        def scaled(epochs: int) -> int:
+            return -(-epochs * now.epochs // was.epochs)  # rounded up
+
+        if shorter:
+            decays = sorted({scaled(epoch) for epoch in was.decay_epochs})
+            new["training.decay_epochs"] = tuple(epoch for epoch in decays if epoch < now.epochs), because
+            if start and first not in changes:
+                start = scaled(start - 1) + 1
+                start = start if start <= now.epochs else 0
+                new[first] = start, because
+        steps, before = now.epochs * was.batch_size, was.epochs * now.batch_size  # of both runs, times one number
+        size = f"training.batch_size is {now.batch_size}"
+        if steps < before and wish.graph.interaction != "none":
+            new["training.warmup_steps"] = was.warmup_steps * steps // before, because if shorter else size
+        given = [name for name in (clusters, images) if name in changes]
+        p, k = wish.sampling.clusters_per_batch, wish.sampling.images_per_cluster
+        if start and p * k != now.batch_size and len(given) < 2:
+            pairs = [(now.batch_size // n, n) for n in range(1, now.batch_size + 1) if now.batch_size % n == 0]
+            if given:
+                pairs = [pair for pair in pairs if (pair[0] == p if clusters in given else pair[1] == k)]
+            else:
+                pairs = [pair for pair in pairs if pair[0] > 1 and near / 2 <= pair[1] <= 2 * near]
+            if pairs:
+                p, k = min(pairs, key=lambda pair: abs(pair[1] - near))
+                cause = f"{given[0]} is {changes[given[0]]}" if given else size
+                new |= {clusters: (p, cause), images: (k, cause)}
+            elif not given:
+                new[first] = 0, f"{size}, which has no divisor from {near / 2:g} to {2 * near}"
+        new = {name: both for name, both in new.items() if name not in changes and both[0] != self.value(name)}
+        lines = [f"{n} {_words(self.value(n))} -> {_words(v)}, since {cause}" for n, (v, cause) in new.items()]
+        return self.override({**changes, **{name: value for name, (value, _) in new.items()}}), lines
+
 
 _SECTIONS = {f.name: f for f in dataclasses.fields(Config) if f.name != "preset"}
 _SECTION_TYPES = {
     "data": DataConfig, "model": ModelConfig, "graph": GraphConfig,
     "loss": LossConfig, "training": TrainingConfig, "sampling": SamplingConfig,
 }  # fmt: skip
+# settings of where a run happens, on which its result does not depend
+PLACE = ("data.folder", "data.workers", "training.device")
+NEIGHBORS = ("sampling.neighbor_epoch", "sampling.clusters_per_batch", "sampling.images_per_cluster")
+
+
+def _words(value: object) -> str:
+    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+
+
+def differences(one: Config, other: Config, leave_out: tuple[str, ...] = PLACE) -> list[str]:
+    """Names of the settings in which two configs differ."""
+    return [name for name in names() if name not in leave_out and one.value(name) != other.value(name)]
 
 
 def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""Several processes, one batch: `torchrun ... -m hrem_lib train PRESET` (torch.distributed, DistributedDataParallel).
+"""Several processes, one batch: `torchrun ... -m hrem_lib train PRESET` (torch.distributed).
 
 The association graph (Sec 3.3) is one over the batch, so it must be one over the batch of all processes: each encodes
 its share of the pairs, embeddings and fragments are gathered with their gradients, and every process computes graph,
@@ -8,19 +8,27 @@ B. Without torchrun everything here does nothing.
 
 from __future__ import annotations
 
+import datetime
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+
+# Before init_process_group: its functions have the group of the import's time as a default (`group=group.WORLD`).
+# Imported later, by any library, it would hold the group beyond destroy_process_group(); gloo's threads then outlive
+# the interpreter, and drop their last tensor after its end: "terminate called without an active exception"
+import torch.distributed.nn.functional
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 
+from hrem_lib.checkpoints import LOCK, STATE
 from hrem_lib.config import UserError
 from hrem_lib.encoders import Encoded
 
@@ -37,6 +45,30 @@ def rank() -> int:
     return distributed.get_rank() if world() > 1 else 0
 
 
+def launch(count: int, command: list[str]) -> int:
+    """Run `command` in `count` processes of this machine that share every batch, as torchrun does.
+
+    torchrun itself ends a run that failed with 30 lines of its own; here what the processes said is all.
+
+    Returns:
+        0, or the exit code of the process that failed first (the others are ended then); 130 after Ctrl-C
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the same 30 lines
+    settings = {"run_id": str(os.getpid()), "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0"}
+    settings |= {"max_restarts": 0, "monitor_interval": 0.1}
+    try:
+        elastic_launch(LaunchConfig(1, 1, count, **settings), command[0])(*command[1:])
+    except ChildFailedError as error:
+        return error.get_first_failure()[1].exitcode
+    except SignalException as stopped:
+        return 128 + stopped.sigval
+    return 0
+
+
 @contextmanager
 def processes() -> Iterator[None]:
     """Join the other processes that torchrun has started, if it has; NCCL on GPUs, gloo on CPUs."""
@@ -46,7 +78,8 @@ def processes() -> Iterator[None]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    wait = datetime.timedelta(hours=12)  # for process 0, which alone clusters and evaluates; by default minutes
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=wait)
     try:
         yield
     finally:
@@ -55,7 +88,7 @@ def processes() -> Iterator[None]:
 
 @contextmanager
 def run_folder(out: Path) -> Iterator[Path]:
-    """`out` for process 0; for the others a copy that goes away, so that one process alone writes the run."""
+    """`out` for process 0, the one that writes; for the others a copy, which goes away, of what a resume reads."""
     if rank() == 0:
         if world() > 1:
             distributed.barrier()  # nothing is written before the others have their copy
@@ -63,8 +96,12 @@ def run_folder(out: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         mine = Path(folder) / "run"
-        if out.is_dir():
-            shutil.copytree(out, mine, ignore=shutil.ignore_patterns("tensorboard", "*.lock"))
+        mine.mkdir()
+        for path in out.glob("*"):
+            if path.suffix in (".json", ".txt") or path.name == STATE:  # config, text side
+                shutil.copy(path, mine)
+            elif path.name != LOCK:
+                (mine / path.name).touch()  # a name: a folder that process 0 refuses is refused here, too
         distributed.barrier()
         yield mine
 
@@ -80,13 +117,20 @@ def share(captions: np.ndarray) -> np.ndarray:
     return np.split(captions, world())[rank()]
 
 
-def agreed(batches: np.ndarray, device: torch.device) -> np.ndarray:
-    """Process 0's array in all processes, where another processor might have rounded a clustering otherwise."""
+def agreed(make: Callable[[], Any]) -> Any:
+    """What `make` gives in process 0, in all processes; the others wait for it and do not call it."""
     if world() == 1:
-        return batches
-    tensor = torch.from_numpy(np.ascontiguousarray(batches)).to(device)
-    distributed.broadcast(tensor, 0)
-    return tensor.cpu().numpy()
+        return make()
+    box = [make() if rank() == 0 else None]
+    distributed.broadcast_object_list(box, 0, device=torch.device("cpu"))
+    return box[0]
+
+
+def same_weights(model: nn.Module) -> None:
+    """Process 0's weights and statistics in all processes."""
+    if world() > 1:
+        for tensor in model.state_dict().values():
+            distributed.broadcast(tensor, 0)
 
 
 class _Gather(torch.autograd.Function):
@@ -178,15 +222,23 @@ def share_batch_norm(model: nn.Module) -> None:
             module.__class__ = GlobalBatchNorm
 
 
-def wrap(forward: nn.Module, device: torch.device) -> nn.Module:
-    """The forward pass of a training step, in DistributedDataParallel where there are several processes."""
+def share_model(model: nn.Module) -> None:
+    """One model in all processes: the weights of process 0, and BatchNorm over the rows of all."""
     if world() == 1:
-        return forward
-    share_batch_norm(forward)
-    # the relation part takes no part in warm-up; statistics are alike everywhere already
-    return DistributedDataParallel(
-        forward,
-        device_ids=[device] if device.type == "cuda" else None,
-        find_unused_parameters=True,
-        broadcast_buffers=False,
-    )
+        return
+    share_batch_norm(model)
+    same_weights(model)
+
+
+def average_gradients(model: nn.Module) -> None:
+    """The mean over the processes of every gradient; a weight without one (relation part, warm-up) has none in all.
+
+    DistributedDataParallel does the same, but would look for weights without gradient in every step, and warn of it.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    if world() == 1 or not gradients:
+        return
+    joined = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(joined)
+    for gradient, mean in zip(gradients, (joined / world()).split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))

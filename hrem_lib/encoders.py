@@ -189,7 +189,7 @@ def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) 
             known = dict(bert_config)
             if int(known.get("num_hidden_layers", 12)) > 1000:
                 raise ValueError(f"{known['num_hidden_layers']} layers")
-            with _quiet():
+            with loading():
                 settings = AutoConfig.for_model(known.pop("model_type", "bert"), **known)
                 return _without_pooler(AutoModel.from_config(settings, trust_remote_code=False))
         except Exception as error:  # transformers checks little, so that wrong values fail anywhere
@@ -200,7 +200,7 @@ def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) 
         return _without_pooler(BertModel(BertConfig(vocab_size=vocabulary_size, **SMALL_BERT)))
     try:
         # trust_remote_code: else a folder that brings code of its own asks at the terminal whether to run it
-        with _quiet():
+        with loading():
             model, report = AutoModel.from_pretrained(name, output_loading_info=True, trust_remote_code=False)
     except Exception as error:  # a damaged or hostile folder can fail anywhere
         raise UserError(
@@ -218,17 +218,24 @@ def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) 
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and notes of transformers beside what we say ourselves."""
+def loading() -> Iterator[None]:
+    """Around what `transformers` loads: no bars and notes beside what we say ourselves, and no code of a folder's own.
+
+    `trust_remote_code=False` does not reach a part within a model (a detector's backbone): without time to answer,
+    its question at the terminal is a refusal.
+    """
+    from transformers import dynamic_module_utils
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    level = logging.get_verbosity()
+    level, patience = logging.get_verbosity(), dynamic_module_utils.TIME_OUT_REMOTE_CODE
     logging.set_verbosity(logging.CRITICAL)
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = patience
 
 
 def _without_pooler(bert: nn.Module) -> nn.Module:

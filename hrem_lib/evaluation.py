@@ -62,7 +62,9 @@ def ranks_from_embeddings(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`ranks` of image_emb @ text_emb.T without ever holding that matrix.
 
-    Each tile of the product is computed once. The ranks are exactly those of the matrix made of the same tiles.
+    Each tile of the product is computed once. The ranks are exactly those of the matrix made of the same tiles, but
+    for items with the same embedding, bit for bit: they always tie, though a product of another shape may differ in
+    the last bit.
 
     Args:
         image_emb: [n,D]; text_emb: [m,D]; image_of_caption: [m].
@@ -83,16 +85,37 @@ def ensemble_ranks(pairs: Sequence[Pair], image_of_caption: Matrix, block: int =
             total += image_emb[rows] @ text_emb[columns].T
         return total if len(pairs) == 1 else total / len(pairs)
 
-    return _count(tile, n, m, image_of_caption, block)
+    images, texts = ([pair[side] for pair in pairs] for side in (0, 1))
+    return _count(tile, n, m, image_of_caption, block, _twins(images), _twins(texts))
+
+
+def _twins(parts: Sequence[torch.Tensor]) -> np.ndarray:
+    """A number for each row that another row equals, bit for bit, in all `parts` [rows,.]; -1: it is the only one."""
+    parts = [part.cpu().numpy() for part in parts]
+    _, group, count = np.unique(parts[0][:, 0], return_inverse=True, return_counts=True)  # few agree by chance
+    found: dict[bytes, int] = {}
+    twins = np.full(len(group), -1)
+    for row in np.flatnonzero(count[group] > 1):
+        twins[row] = found.setdefault(b"".join(part[row].tobytes() for part in parts), len(found))
+    alone = np.bincount(twins + 1, minlength=1)[twins + 1] == 1
+    twins[alone] = -1
+    return twins
 
 
 def _count(
-    tile: Callable[[slice, slice | np.ndarray], torch.Tensor], n: int, m: int, image_of_caption: Matrix, block: int
+    tile: Callable[[slice, slice | np.ndarray], torch.Tensor],
+    n: int,
+    m: int,
+    image_of_caption: Matrix,
+    block: int,
+    image_twins: np.ndarray | None = None,
+    text_twins: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count the wrong items at or above the right one, tile by tile.
 
     Tiles on the diagonal (a block of images, their own captions) come first: they hold every right pair, so that
-    all other tiles can be counted at once in both directions, and none is computed twice.
+    all other tiles can be counted at once in both directions, and none is computed twice. A wrong item that is a
+    twin (see `_twins`) of the right one is counted whatever its tile says.
     """
     owner = _owners(image_of_caption, n, m)
     if block < 1:
@@ -100,6 +123,8 @@ def _count(
     order = np.argsort(owner, kind="stable")  # captions by image
     in_order = bool((order == np.arange(m)).all())
     owner = owner[order]
+    image_twins = np.full(n, -1) if image_twins is None else image_twins
+    text_twins = np.full(m, -1) if text_twins is None else text_twins[order]
     rows = [slice(low, min(low + block, n)) for low in range(0, n, block)]
     spans = [slice(*np.searchsorted(owner, (r.start, r.stop)).tolist()) for r in rows]  # captions of those images
 
@@ -108,12 +133,25 @@ def _count(
 
     wrong_i2t, wrong_t2i = torch.zeros(n, dtype=torch.int64), torch.zeros(m, dtype=torch.int64)
     best, own = [], []  # per block: score of each image's best caption, of each caption's image
+    best_twins = []  # per block: (image in the block, twin number) of best captions that have twins
+
+    def tied(image: np.ndarray, number: np.ndarray, of_caption: np.ndarray, a: int, b: int) -> tuple:
+        """Cells of tile (a, b) in which an image's number is the caption's, without the right pairs."""
+        some, columns = np.flatnonzero(number >= 0), np.flatnonzero(of_caption >= 0)
+        i, j = np.nonzero(number[some][:, None] == of_caption[columns])
+        row, column = image[some[i]], columns[j]
+        wrong = owner[spans[b]][column] != rows[a].start + row
+        return torch.from_numpy(row[wrong]), torch.from_numpy(column[wrong])
 
     def add(part: torch.Tensor, a: int, b: int) -> None:
         # ones in float32: several times faster than a sum of booleans, and exact below 2^24 items in a tile's side
         ones = torch.empty(part.shape, dtype=torch.float32, device=part.device)
-        wrong_i2t[rows[a]] += torch.ge(part, best[a][:, None], out=ones).sum(1).long().cpu()
-        wrong_t2i[spans[b]] += torch.ge(part, own[b][None, :], out=ones).sum(0).long().cpu()
+        torch.ge(part, best[a][:, None], out=ones)
+        ones[tied(*best_twins[a], text_twins[spans[b]], a, b)] = 1
+        wrong_i2t[rows[a]] += ones.sum(1).long().cpu()
+        torch.ge(part, own[b][None, :], out=ones)
+        ones[tied(np.arange(len(part)), image_twins[rows[a]], image_twins[owner[spans[b]]], a, b)] = 1
+        wrong_t2i[spans[b]] += ones.sum(0).long().cpu()
 
     for a in range(len(rows)):
         part = part_of(a, a)
@@ -122,6 +160,9 @@ def _count(
         own.append(part[row, column])
         low = torch.full((part.shape[0],), -math.inf, dtype=part.dtype, device=part.device)
         best.append(low.scatter_reduce(0, row, own[a], "amax"))
+        first = text_twins[spans[a]] >= 0
+        first &= (own[a] == best[a][row]).cpu().numpy()
+        best_twins.append(np.unique([row.cpu().numpy()[first], text_twins[spans[a]][first]], axis=1))
         part = part.index_put((row, column), part.new_tensor(math.nan))  # NaN >= x is false: right pairs never count
         add(part, a, a)
     for a in range(len(rows)):

@@ -32,24 +32,30 @@ CHUNK = 64  # pictures between two savings
 def picture_finder(folder: str | Path) -> Callable[[str], Path]:
     """A function from a name in a caption file to the picture's path: as given, else by file name anywhere in `folder`.
 
+    A name that leads out of the folder (`../x.png`, `/x.png`) is never followed, for the names may be another's; links
+    in the folder are the user's own.
+
     Raises:
         UserError: not a folder. The function raises FileNotFoundError, also where several files have the name.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.abspath(Path(folder).expanduser()))
     if not folder.is_dir():
         raise UserError(f"{folder}: not a folder, wanted one of pictures")
     below: dict[str, list[Path]] = {}
     lock = threading.Lock()  # several threads ask
 
     def find(name: str) -> Path:
-        if (folder / name).is_file():
-            return folder / name
+        path = Path(os.path.normpath(folder / name))
+        inside = path.is_relative_to(folder)
+        if inside and path.is_file():
+            return path
         with lock:
             for path in () if below else folder.rglob("*"):
                 below.setdefault(path.name, []).append(path)
         places = below.get(Path(name).name, [])
         if len(places) != 1:
-            raise FileNotFoundError(f"{len(places)} files of this name" if places else "not found")
+            missing = "not found" if inside else "lies outside the folder of pictures"
+            raise FileNotFoundError(f"{len(places)} files of this name" if places else missing)
         return places[0]
 
     return find

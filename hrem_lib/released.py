@@ -182,13 +182,18 @@ def _checked(found: object, path: str) -> Released:
         raise UserError(f"{path}: epoch, best_rsum or Eiters is no number, {form}") from None
 
 
+_TRIP_MARGIN = 0.2  # hard-coded there
+
+
 def config_from_options(options: Mapping[str, object]) -> Config:
     """Our config for the options of a released run; options of machine and logging have no counterpart.
 
-    Dropout, batch size, rate and loss settings are taken too, so that training can go on as it was.
+    Dropout, batch size, rate and loss settings are taken too, so that training can go on as it was. `max_violation`
+    has no counterpart: the released code sets it itself after `vse_mean_warmup_epochs`, so that a file saved later has
+    it. Its loss `trip` has a margin of 0.2, whatever `margin` says.
 
     Raises:
-        UserError: an option that we need is missing or out of range.
+        UserError: an option that we need is missing or out of range, or the two losses have two margins.
     """
     try:
         o = dict(options)
@@ -196,6 +201,9 @@ def config_from_options(options: Mapping[str, object]) -> Config:
         start = preset("coco" if "coco" in str(dataset) else "f30k")
         kinds = {"trip": "triplet", "vse": "hinge"}
         terms = ["initial", "enhanced"] + (["crossed"] if o.get("cross_loss", 1) else [])
+        margins = {_TRIP_MARGIN if loss == "trip" else o["margin"] for loss in (o["base_loss"], o["gnn_loss"])}
+        if len(margins) > 1:
+            raise UserError(f"released options: got margin {o['margin']} for vse, wanted {_TRIP_MARGIN}, that of trip")
         settings = {
             "model.embed_dim": o["embed_size"],
             "model.heads": o["nhead"],
@@ -211,10 +219,10 @@ def config_from_options(options: Mapping[str, object]) -> Config:
             "loss.initial": kinds[o["base_loss"]],
             "loss.enhanced": kinds[o["gnn_loss"]],
             "loss.terms": terms,
-            "loss.margin": o["margin"],
+            "loss.margin": margins.pop(),
             "loss.regularizer_weight": o["reg_loss_weight"],
             "loss.exclude_same_image": bool(o.get("mask_repeat", 1)),
-            "loss.hinge_sum_epochs": 0 if o.get("max_violation") else o.get("vse_mean_warmup_epochs", 1),
+            "loss.hinge_sum_epochs": o.get("vse_mean_warmup_epochs", 1),
             "training.epochs": o["num_epochs"],
             "training.batch_size": o["batch_size"],
             "training.learning_rate": o["learning_rate"],
@@ -330,6 +338,8 @@ def options_from_config(config: Config, region_dim: int) -> dict[str, object]:
         ("model.fragment_layers", m.fragment_layers, 1),
         ("model.pool_k", m.pool_k, 2),
     )
+    if "triplet" in (loss.initial, loss.enhanced):
+        known += (("loss.margin", loss.margin, _TRIP_MARGIN),)
     for name, got, wanted in known:
         if got != wanted:
             raise UserError(f"{name}: got {got!r}, wanted {wanted!r}, the only value that the released format knows")

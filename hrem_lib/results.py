@@ -43,6 +43,7 @@ def from_run(run: str | Path, study: str = "", arm: str = "") -> dict:
     arm = arm or f"{config.graph.interaction}-{'neighbor' if config.sampling.neighbor_epoch else 'random'}"
     settings = config.to_dict()
     settings["data"]["folder"] = Path(config.data.folder).name  # where the data lay is nobody's business
+    settings["training"]["start_from"] = Path(config.training.start_from).name
     epochs = [json.loads(line) for line in (run / HISTORY).read_text(encoding="utf-8").splitlines()]
     return {
         "name": f"{study}-{arm}-{config.training.seed}",

@@ -11,6 +11,7 @@ import html
 import io
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from hrem_lib.config import UserError
 from hrem_lib.vector_index import Index, build_index, filled
 
 SIDES = ("images", "captions")
+UNKNOWN = "words not known to the run: "
 
 
 # ---- index folders --------------------------------------------------------------------------------------------
@@ -217,14 +219,20 @@ class Searcher:
         scores, items = index.search(query, k)
         return [Hit(int(i), float(s), lines[i]) for s, i in zip(scores[0], items[0], strict=True) if i >= 0]
 
+    def unknown(self, text: str) -> list[str]:
+        """The words of a sentence that the run's training captions did not have, so that they find nothing."""
+        return [word for word, known in self.run.text.known_words(text).items() if not known]
+
     def images(self, text: str, k: int = 10) -> list[Hit]:
         """The k pictures that are most similar to a sentence.
 
         Raises:
-            UserError: no word in it, or k below 1.
+            UserError: no word in it that the run knows, or k below 1.
         """
         if not text.strip() or k < 1:
             raise UserError(f"search: got {text!r} and {k} answers, wanted some words and at least one answer")
+        if not any(self.run.text.known_words(text).values()):
+            raise UserError(f"search: got {text!r}, of which the run knows no word, wanted words of its captions")
         emb = evaluation.encode_texts(self.run.model, self.run.text.encode([text]), device=self.device)
         return self._answers("images", emb.numpy(), k)
 
@@ -271,26 +279,53 @@ class Searcher:
 
 
 def contact_sheet(searcher: Searcher, hits: Sequence[Hit], title: str):
-    """Figure of the answers' pictures, best first, each with its place and cosine; grey where one is missing."""
-    from hrem_lib.plots.retrieval import gallery  # matplotlib: only where needed
+    """Figure of the answers' pictures, best first, each with its place and cosine; grey where one is missing.
 
+    Letters that no font of this machine has are boxes, and a line on standard error says so.
+    """
+    import matplotlib  # only where needed
+
+    from hrem_lib.plots.house import fonts_for
+    from hrem_lib.plots.retrieval import gallery
+
+    lines, title = [hit.line for hit in hits], " ".join(title.split())
+    families, lacking = fonts_for("".join([title, *lines]))
+    if lacking:
+        several = f"{lacking[:20]!r}{'...' * (len(lacking) > 20)}"
+        print(f"boxes in the pictures' sheet stand for {several}: no font here has them", file=sys.stderr)
+    box = dict.fromkeys(map(ord, lacking), "□")
     shown = [searcher.picture(hit) or Image.new("RGB", (160, 120), "lightgrey") for hit in hits]
     names = [f"{place}: {hit.score:.2f}" for place, hit in enumerate(hits, start=1)]
-    return gallery([np.asarray(p) for p in shown], [hit.line for hit in hits], columns=5, names=names, title=title)
+    with matplotlib.rc_context({"font.family": families}):
+        return gallery(
+            [np.asarray(p) for p in shown],
+            [line.translate(box) for line in lines],
+            columns=5,
+            names=names,
+            title=title.translate(box),
+        )
 
 
 def panel(searcher: Searcher, k: int = 10, height: int = 96):
-    """A text box for JupyterLab with the best pictures below it, as thumbnails; answers come on Enter."""
+    """A text box for JupyterLab with the best pictures below it, as thumbnails; answers come on Enter.
+
+    What the run cannot find (unknown words) is said above them.
+    """
     import ipywidgets
 
     box = ipywidgets.Text(placeholder="a man riding a wave", description="find", continuous_update=False)
     answers = ipywidgets.HTML()
 
     def search(change: dict) -> None:
-        if change["new"].strip():
-            answers.value = "".join(
-                _thumbnail(searcher.picture(hit), hit, height) for hit in searcher.images(box.value, k)
-            )
+        if not change["new"].strip():
+            return
+        try:
+            hits, unknown = searcher.images(box.value, k), searcher.unknown(box.value)
+        except UserError as error:
+            answers.value = f"<p>{html.escape(str(error))}</p>"
+            return
+        note = f"<p>{html.escape(UNKNOWN + ', '.join(unknown))}</p>" if unknown else ""
+        answers.value = note + "".join(_thumbnail(searcher.picture(hit), hit, height) for hit in hits)
 
     box.observe(search, "value")
     return ipywidgets.VBox([box, answers])

@@ -6,6 +6,8 @@ embeddings only, so that a resumed run repeats it. Every epoch has floor(caption
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hrem_lib.config import UserError
@@ -49,11 +51,54 @@ def cluster_images(image_emb: np.ndarray, clusters: int, seed: int, smallest: in
         raise UserError(f"sampling.clusters: got {clusters}, wanted at most the {len(image_emb)} training images")
     means = KMeans(clusters, n_init=1, max_iter=30, random_state=seed).fit(image_emb)
     labels, centers = means.labels_.astype(np.int64), means.cluster_centers_
-    large = np.flatnonzero(np.bincount(labels, minlength=clusters) >= smallest)
-    if len(large) == 0:
-        return np.zeros(len(labels), np.int64)
-    distance = ((centers[:, None] - centers[large][None]) ** 2).sum(-1)  # [clusters,large]
-    return distance.argmin(1)[labels]  # a large cluster is nearest to itself
+    return merge_small(labels, centers, smallest)
+
+
+def merge_small(labels: np.ndarray, centers: np.ndarray, smallest: int) -> np.ndarray:
+    """Clusters with fewer than `smallest` items join the nearest one that has them (ties by index).
+
+    Args:
+        labels: cluster of each item [items]
+        centers: [clusters,D]
+    Returns:
+        cluster of each item [items], numbered from 0 without gaps; all 0 where no cluster is large enough
+    """
+    from scipy.spatial.distance import cdist
+
+    sizes = np.bincount(labels, minlength=len(centers))
+    large, small = np.flatnonzero(sizes >= smallest), np.flatnonzero(sizes < smallest)
+    place = np.zeros(len(centers), np.int64)
+    if len(large):
+        place[large] = np.arange(len(large))
+        # pair by pair: takes no more than [small,large], and equal centers stay equally far
+        place[small] = cdist(centers[small], centers[large], "sqeuclidean").argmin(1)
+    return place[labels]
+
+
+def batch_shape(
+    labels: np.ndarray, clusters_per_batch: int, images_per_cluster: int, processes: int = 1
+) -> tuple[int, int] | None:
+    """P and K that the clusters of a small data set allow (choice of this project).
+
+    Those asked for where there are P clusters of K images; else fewer clusters of more images, P x K as near the batch
+    as possible but never above it, of two such batches the one with fewer clusters. None where not even half of the
+    batch comes together, or one cluster is left: that batch would be small, or one of random pictures. It follows from
+    the labels alone, so that a resumed run repeats it.
+
+    Args:
+        labels: cluster of each image [images]
+        clusters_per_batch, images_per_cluster: P, K asked for
+        processes: P x K is a multiple of this
+    """
+    sizes, batch = np.bincount(labels), clusters_per_batch * images_per_cluster
+    if len(sizes) >= clusters_per_batch and sizes.min() >= images_per_cluster:
+        return clusters_per_batch, images_per_cluster
+    found = []
+    for p in range(2, min(len(sizes), clusters_per_batch) + 1):
+        k = min(batch // p, int(sizes.min()))
+        found.append((p, k - k % (processes // math.gcd(p, processes))))
+    best = max(found, key=lambda shape: (shape[0] * shape[1], -shape[0]), default=(0, 0))
+    return best if 2 * best[0] * best[1] >= batch else None
 
 
 def neighbor_batches(

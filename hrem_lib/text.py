@@ -1,6 +1,6 @@
 """Captions -> token ids, and the word augmentation of training (Sec 3.1).
 
-Two encoders with the same attributes: `Vocabulary` (whole words, for the BiGRU) and `WordPiece` (for BERT). Both know
+Two encoders, `Vocabulary` (whole words, for the BiGRU) and `WordPiece` (for BERT), that training uses alike. Both know
 which pieces belong to one word, since augmentation takes whole words. Padding is id 0; masks are True where real.
 """
 
@@ -77,18 +77,55 @@ def _pack(captions: Iterable[Sequence[Sequence[int]]], start: int, end: int, lim
     return Tokens(np.array(ids, np.int32), np.array(word_index, np.int32), np.array(offsets, np.int64))
 
 
+# written without spaces: Han and kana, whose characters are words here, and Thai, whose words a dictionary tells
+_HAN_KANA = (
+    "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
+)
+_THAI = "\u0e00-\u0e7f"
+_UNSPACED = re.compile(f"[{_HAN_KANA}{_THAI}]")
+
+
 @functools.cache
-def _word_pattern() -> re.Pattern:
+def _word_patterns() -> tuple[re.Pattern, re.Pattern]:
+    """A word between spaces and punctuation, and the parts of a word that holds a script without spaces."""
     # marks are vowels in Hindi, Thai and others, but Python's \w leaves them out
     marks = "".join(chr(c) for c in range(0x10000) if unicodedata.category(chr(c)).startswith("M"))
     letter = rf"(?:[^\W_][{marks}]*)"
-    return re.compile(rf"{letter}+(?:['\-]{letter}+)*")
+    parts = rf"[{_HAN_KANA}][{marks}]*|[{_THAI}]+|[^{_HAN_KANA}{_THAI}]+"
+    return re.compile(rf"{letter}+(?:['\-]{letter}+)*"), re.compile(parts)
 
 
 def split_words(caption: str) -> list[str]:
-    """Lower-case words of a caption: letters, digits, inner apostrophes and hyphens; other punctuation is dropped."""
+    """Lower-case words of a caption: letters, digits, inner apostrophes and hyphens; other punctuation is dropped.
+
+    Each Han or kana character is a word; Thai is cut by PyThaiNLP's dictionary (choices of this project).
+
+    Raises:
+        UserError: Thai, and PyThaiNLP is not installed.
+    """
     text = unicodedata.normalize("NFC", caption).lower().replace("\u2019", "'")
-    return _word_pattern().findall(text)
+    word, parts = _word_patterns()
+    words = word.findall(text)
+    if not _UNSPACED.search(text):
+        return words
+    found = []
+    for part in (part.strip("'-") for w in words for part in parts.findall(w)):
+        found += _thai_words(part) if re.match(f"[{_THAI}]", part) else [part] if part else []
+    return found
+
+
+@functools.lru_cache(10_000)
+def _thai_words(text: str) -> list[str]:
+    try:
+        from pythainlp.tokenize import word_tokenize  # an extra: only Thai captions need it
+    except ImportError:
+        # no fallback: a run's words must not depend on what is installed
+        raise UserError(
+            f"captions: got Thai ({text[:40]!r}), which is written without spaces, wanted the package pythainlp to cut "
+            "it into words (pip install pythainlp)"
+        ) from None
+    return word_tokenize(text, engine="newmm", keep_whitespace=False)
 
 
 class Vocabulary:
@@ -132,6 +169,10 @@ class Vocabulary:
     def encode(self, captions: Sequence[str]) -> Tokens:
         """<start> words <end> for each caption, cut to LIMIT ids with <end> kept; unknown words are <unk>."""
         return _pack(([(self._id.get(w, 3),) for w in split_words(c)] for c in captions), start=1, end=2, limit=LIMIT)
+
+    def known_words(self, caption: str) -> dict[str, bool]:
+        """The words of a caption, and whether each has an id of its own."""
+        return {word: word in self._id for word in split_words(caption)}
 
     def decode(self, ids: Iterable[int]) -> str:
         """Words of one caption in a line; <pad>, <start> and <end> are left out."""
@@ -239,7 +280,7 @@ class WordPiece:
         try:
             # a folder, never the keyword vocab_file: that one yields five tokens and no error
             tokenizer = BertTokenizerFast.from_pretrained(
-                str(folder if files else source), local_files_only=bool(files)
+                str(folder if files else source), local_files_only=bool(files), trust_remote_code=False
             )
         except Exception as error:  # the hub's client raises many kinds
             where = f"{', '.join(files)} not readable" if files else "not a folder here and not to be had from the hub"
@@ -313,6 +354,11 @@ class WordPiece:
         """[CLS] pieces [SEP] for each caption, cut to `limit` pieces with [SEP] kept."""
         pieces = functools.cache(lambda word: [token.id for token in self._backend.model.tokenize(word)])
         return _pack(([pieces(w) for w in self.words(c)] for c in captions), self._cls, self._sep, self.limit)
+
+    def known_words(self, caption: str) -> dict[str, bool]:
+        """The words of a caption, punctuation left out, and whether each has pieces other than [UNK]."""
+        words = (w for w in self.words(caption) if not all(unicodedata.category(c).startswith("P") for c in w))
+        return {word: all(p.value != "[UNK]" for p in self._backend.model.tokenize(word)) for word in words}
 
     def decode(self, ids: Iterable[int]) -> str:
         """Words of one caption in a line, pieces joined; [PAD], [CLS] and [SEP] are left out."""

@@ -11,6 +11,8 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -81,41 +83,90 @@ def check_schedule(config: Config, steps: int) -> None:
         )
 
 
+def check_data(config: Config, train: data.Split, evaluated: list[data.Split]) -> None:
+    """Refuse what can be known before the first step; `evaluated`: the splits that will be.
+
+    Raises:
+        UserError: batches without a negative or that the processes cannot share, more clusters than images or fewer
+            than P, folds that do not divide a split, and as `check_schedule`.
+    """
+    s, t = config.sampling, config.training
+    size, pictures = min(t.batch_size, train.n_captions), train.n_images
+    if t.batch_size < 2:
+        raise UserError("training.batch_size: got 1, wanted at least 2: a pair alone has no negative to learn from")
+    if pictures < 2:
+        raise UserError(f"{train.folder / train.name}_ims.npy: got 1 picture, wanted at least 2: it has no negatives")
+    if size % distributed.world():
+        raise UserError(f"training.batch_size: got {size}, wanted a multiple of the {distributed.world()} processes")
+    if s.neighbor_epoch and s.clusters > pictures:
+        raise UserError(f"sampling.clusters: got {s.clusters}, wanted at most the {pictures} training images")
+    if s.neighbor_epoch and 0 < s.clusters < s.clusters_per_batch:
+        raise UserError(
+            f"sampling.clusters: got {s.clusters}, wanted at least the {s.clusters_per_batch} that a batch is made of "
+            "(sampling.clusters_per_batch)"
+        )
+    for split in evaluated:
+        if split.n_images % config.data.folds:
+            raise UserError(
+                f"data.folds: got {config.data.folds} for the {split.n_images} images of the split {split.name}, "
+                "wanted a number that divides them equally"
+            )
+    check_schedule(config, sampling.steps_per_epoch(train.n_captions, t.batch_size))
+
+
 def plan_epoch(
     config: Config, model: HREM, split: data.Split, epoch: int, device: torch.device
 ) -> tuple[np.ndarray, str]:
-    """Caption indices [steps,B] of an epoch, and how they were sampled: "random" or "neighbor" (Sec 3.4)."""
+    """Caption indices [steps,B] of an epoch, and how they were sampled: "random" or "neighbor" (Sec 3.4).
+
+    Where the clusters are too few for P x K, neighbor batches are smaller or random batches go on, with a line that
+    says so (`sampling.batch_shape`).
+    """
     s, t = config.sampling, config.training
+    random = sampling.random_batches(split.n_captions, t.batch_size, t.seed, epoch), "random"
     if not s.neighbor_epoch or epoch < s.neighbor_epoch:
-        return sampling.random_batches(split.n_captions, t.batch_size, t.seed, epoch), "random"
+        return random
     embeddings = evaluation.encode_images(model, split, device=device, precision=t.precision).numpy()
     clusters = s.clusters or max(s.clusters_per_batch, split.n_images // (4 * s.images_per_cluster))
-    labels = sampling.cluster_images(embeddings, clusters, t.seed, s.images_per_cluster)
+    labels = sampling.cluster_images(embeddings, min(clusters, split.n_images), t.seed, s.images_per_cluster)
+    asked = s.clusters_per_batch, s.images_per_cluster
+    shape = sampling.batch_shape(labels, *asked, distributed.world())
+    if shape != asked:
+        large = int((np.bincount(labels) >= asked[1]).sum())
+        text = f"epoch {epoch}: clusters of at least {asked[1]} images: got {large}, wanted {asked[0]}"
+        now = f"batches of {shape[0]} x {shape[1]} = {shape[0] * shape[1]} pairs" if shape else "random batches go on"
+        tqdm.write(f"{text}; {now}", file=sys.stdout)
+    if shape is None:
+        return random
     steps = sampling.steps_per_epoch(split.n_captions, t.batch_size)
-    batches = sampling.neighbor_batches(
-        labels, split.image_of_caption, steps, s.clusters_per_batch, s.images_per_cluster, t.seed, epoch
-    )
-    return batches, "neighbor"
+    return sampling.neighbor_batches(labels, split.image_of_caption, steps, *shape, t.seed, epoch), "neighbor"
 
 
-class Forward(nn.Module):
-    """Batch -> loss terms: a module, so that DistributedDataParallel can wrap it."""
+def forward(
+    model: HREM, objective: Objective, batch: data.Batch, relation: bool, hardest: bool
+) -> tuple[dict, dict, tuple[Tensor, Tensor]]:
+    """This process's pairs -> terms and `PairLoss`es of the whole batch as in `Objective`, v and u of the batch."""
+    with distributed.own_draws(batch.regions.device):
+        images = model.encode_images(batch.regions, batch.region_mask)
+        texts = model.encode_texts(batch.words, batch.word_mask)
+    images, texts = distributed.gather_encoded(images), distributed.gather_encoded(texts)
+    related = model.relate(images, texts) if relation else None
+    enhanced = () if related is None else (related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
+    image_ids = distributed.gather(batch.image_ids)
+    terms, pairs = objective(images.emb, texts.emb, image_ids, *enhanced, hardest=hardest)
+    return terms, pairs, (images.emb, texts.emb)
 
-    def __init__(self, model: HREM, objective: Objective):
-        super().__init__()
-        self.model, self.objective = model, objective
 
-    def forward(self, batch: data.Batch, relation: bool, hardest: bool) -> tuple[dict, dict, tuple[Tensor, Tensor]]:
-        """This process's pairs -> terms and `PairLoss`es of the whole batch as in `Objective`, v and u of the batch."""
-        with distributed.own_draws(batch.regions.device):
-            images = self.model.encode_images(batch.regions, batch.region_mask)
-            texts = self.model.encode_texts(batch.words, batch.word_mask)
-        images, texts = distributed.gather_encoded(images), distributed.gather_encoded(texts)
-        related = self.model.relate(images, texts) if relation else None
-        enhanced = () if related is None else (related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
-        image_ids = distributed.gather(batch.image_ids)
-        terms, pairs = self.objective(images.emb, texts.emb, image_ids, *enhanced, hardest=hardest)
-        return terms, pairs, (images.emb, texts.emb)
+@contextmanager
+def _statistics_kept(model: HREM) -> Iterator[None]:
+    """BatchNorm's statistics as before, if the step is refused: the forward pass has moved them by then."""
+    before = [buffer.clone() for buffer in model.buffers()]
+    try:
+        yield
+    except FloatingPointError:
+        for buffer, old in zip(model.buffers(), before, strict=True):
+            buffer.copy_(old)
+        raise
 
 
 def train_step(
@@ -127,41 +178,41 @@ def train_step(
     relation: bool,
     hardest: bool = True,
     precision: str = "float32",
-    forward: nn.Module | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step.
 
     Args:
         relation: whether the relation part takes part (after warm-up)
         hardest: see `losses.hinge`
-        forward: `Forward` of model and objective, wrapped for several processes; None: made here
     Returns:
         named loss terms, `total`, `grad_norm` (before clipping), `without_negative`, `collapse` (what one L(.,.)
         costs when all embeddings are alike: 2 x positives x margin) and `at_collapse_NAME`, detached scalars
     Raises:
-        FloatingPointError: a term or a gradient is not finite; weights and optimizer are left as they were.
+        FloatingPointError: a term or a gradient is not finite; weights, BatchNorm's statistics and optimizer are left
+            as they were.
     """
-    forward = forward or Forward(model, objective)
-    with torch.autocast(batch.regions.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        terms, pairs, (image_emb, text_emb) = forward(batch, relation, hardest)
-    total = sum(terms.values())
-    # the embeddings too: a pair without an admissible negative, NaN or not, adds nothing to a loss
-    watched = {**terms, "image embeddings": image_emb.detach().sum(), "text embeddings": text_emb.detach().sum()}
-    finite = torch.isfinite(torch.stack([value.detach().float() for value in watched.values()]))
-    if not finite.all():
-        bad = [name for name, fine in zip(watched, finite.tolist(), strict=True) if not fine]
-        raise FloatingPointError(f"not finite: {', '.join(bad)}; captions {batch.caption_ids.tolist()}")
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
-    if not torch.isfinite(norm):
-        bad = [name for name, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-        shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more weights" if len(bad) > 3 else "")
-        costs = ", ".join(f"{name} {float(value.detach()):.3g}" for name, value in terms.items())
-        raise FloatingPointError(
-            f"gradient not finite: of {shown or 'all weights together'}, with the terms {costs}; "
-            f"captions {batch.caption_ids.tolist()}"
-        )
+    with _statistics_kept(model):
+        with torch.autocast(batch.regions.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            terms, pairs, (image_emb, text_emb) = forward(model, objective, batch, relation, hardest)
+        total = sum(terms.values())
+        # the embeddings too: a pair without an admissible negative, NaN or not, adds nothing to a loss
+        watched = {**terms, "image embeddings": image_emb.detach().sum(), "text embeddings": text_emb.detach().sum()}
+        finite = torch.isfinite(torch.stack([value.detach().float() for value in watched.values()]))
+        if not finite.all():
+            bad = [name for name, fine in zip(watched, finite.tolist(), strict=True) if not fine]
+            raise FloatingPointError(f"not finite: {', '.join(bad)}; captions {batch.caption_ids.tolist()}")
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        distributed.average_gradients(model)
+        norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+        if not torch.isfinite(norm):
+            bad = [name for name, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+            shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more weights" if len(bad) > 3 else "")
+            costs = ", ".join(f"{name} {float(value.detach()):.3g}" for name, value in terms.items())
+            raise FloatingPointError(
+                f"gradient not finite: of {shown or 'all weights together'}, with the terms {costs}; "
+                f"captions {batch.caption_ids.tolist()}"
+            )
     nn.utils.clip_grads_with_norm_(model.parameters(), grad_clip, norm)
     optimizer.step()
     missing = sum(pair.without_negative for pair in pairs.values())
@@ -200,24 +251,26 @@ def fit(
     steps = sampling.steps_per_epoch(split.n_captions, t.batch_size)
     check_schedule(config, steps)
     objective, optimizer = make_objective(config), make_optimizer(model, config)
-    forward = distributed.wrap(Forward(model, objective), device)
-    history, watch, mark = [], CollapseWatch(), split.fingerprint()
+    distributed.share_model(model)
+    history, watch, mark, first = [], CollapseWatch(), split.fingerprint(), distributed.rank() == 0
     if resume and (out / checkpoints.STATE).is_file():
         info = checkpoints.load_training_state(out / checkpoints.STATE, model, optimizer)
         if info.get("data", mark) != mark:
             raise UserError(f"{out}: got other training data in {split.folder}, wanted those of the run to resume")
         history, watch = info["history"], CollapseWatch(info.get("collapse"))
-        checkpoints.keep_best(out, best_epoch(history))
-        write_history(out, history)  # the state is written first
+        if first:
+            checkpoints.keep_best(out, best_epoch(history))
+            write_history(out, history)  # the state is written first
+            checkpoints.keep_config(out, config)
     best = max((line["dev"]["rSum"] for line in history), default=-1.0)
-    show = sys.stderr.isatty() and distributed.rank() == 0
-    writer = SummaryWriter(out / "tensorboard", purge_step=len(history) + 1)
+    show = sys.stderr.isatty() and first
+    writer = SummaryWriter(out / "tensorboard", purge_step=len(history) + 1) if first else None
     for epoch in range(len(history) + 1, t.epochs + 1):
         began, rate = time.perf_counter(), rate_at(config, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        batches, kind = plan_epoch(config, model, split, epoch, device)
-        batches = distributed.agreed(batches, device)
+        # one process clusters and evaluates: another processor might round otherwise
+        batches, kind = distributed.agreed(partial(plan_epoch, config, model, split, epoch, device))
         plans = [data.BatchPlan(epoch, step, distributed.share(captions)) for step, captions in enumerate(batches)]
         model.train()
         sums: dict[str, float] = {}
@@ -227,20 +280,23 @@ def fit(
             try:
                 values = train_step(
                     model, batch.to(device), objective, optimizer, t.grad_clip, relation,
-                    hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision, forward=forward,
+                    hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision,
                 )  # fmt: skip
             except FloatingPointError as error:
                 raise _stopped(error, model, optimizer, batch, split, out, epoch, step) from None
             near = {name.removeprefix(NEAR): float(values.pop(name)) for name in list(values) if name.startswith(NEAR)}
+            if relation and t.warmup_steps == (epoch - 1) * steps + step > 0:
+                joined = ", ".join(name for name in values if name not in (*OBSERVED, "initial", "total"))
+                text = f"the relation part starts at epoch {epoch} step {step}: {joined} join the total loss"
+                tqdm.write(text, file=sys.stdout)
             for name in watch.see(near):
                 tqdm.write(_collapse_line(epoch, step, name), file=sys.stdout)
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
             if show:
-                bar.set_postfix({n: f"{float(v):.2f}" for n, v in values.items() if n not in OBSERVED})
-        dev_metrics = evaluation.evaluate(
-            [(model, dev[1])], dev[0], folds=config.data.folds, device=device, precision=t.precision
-        )
+                bar.set_postfix(total=f"{float(values['total']):.2f}", rate=f"{rate:g}")  # all terms: history.jsonl
+        settings = {"folds": config.data.folds, "device": device, "precision": t.precision}
+        dev_metrics = distributed.agreed(partial(evaluation.evaluate, [(model, dev[1])], dev[0], **settings))
         line = {
             "epoch": epoch,
             "steps": epoch * steps,
@@ -256,8 +312,11 @@ def fit(
             "seconds": time.perf_counter() - began,
         }
         history.append(line)
-        if dev_metrics["rSum"] > best:
-            best = dev_metrics["rSum"]
+        better = dev_metrics["rSum"] > best
+        best = max(best, dev_metrics["rSum"])
+        if not first:
+            continue
+        if better:
             checkpoints.write_tensors(out / checkpoints.NEXT, model.state_dict(), {"epoch": epoch})
         info = {"history": history, "collapse": watch.counts, "data": mark}
         checkpoints.save_training_state(out / checkpoints.STATE, model, optimizer, info)
@@ -266,9 +325,11 @@ def fit(
         for name, value in _flat(line):
             writer.add_scalar(name, value, epoch)
         tqdm.write(_line(line, t.epochs, best_epoch(history) == epoch), file=sys.stdout)
-    writer.close()
-    tensors, _ = checkpoints.read_tensors(out / checkpoints.MODEL)
-    checkpoints.load_weights(model, tensors, str(out / checkpoints.MODEL))
+    if first:
+        writer.close()
+        tensors, _ = checkpoints.read_tensors(out / checkpoints.MODEL)
+        checkpoints.load_weights(model, tensors, str(out / checkpoints.MODEL))
+    distributed.same_weights(model)
     model.eval()
     return history
 
@@ -298,7 +359,8 @@ def _stopped(
     what, path = str(error).partition("; captions")[0], out / checkpoints.DEBUG
     where = {"epoch": epoch, "step": step, "what": what, "captions": captions}
     try:
-        checkpoints.save_debug(path, model, optimizer, vars(batch), where)
+        if distributed.rank() == 0:
+            checkpoints.save_debug(path, model, optimizer, vars(batch), where)
         saved = f"state saved in {path}"
     except UserError as full:
         saved = f"no state saved: {full}"
@@ -307,8 +369,8 @@ def _stopped(
 
 def _collapse_line(epoch: int, step: int, name: str) -> str:
     return (
-        f"epoch {epoch} step {step}: mode collapse: the term {name} has been within 2 % of 2 x positives x margin for "
-        f"{CollapseWatch.steps} steps, as when all embeddings are alike; a lower training.learning_rate may help"
+        f"epoch {epoch} step {step}: mode collapse: for {CollapseWatch.steps} steps the term {name} has been within 2 % "
+        "of 2 x positives x margin, and an anchor's candidates hardly differ; a lower training.learning_rate may help"
     )
 
 
@@ -362,12 +424,10 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
     """
     out, t = Path(out), config.training
     if resume and (out / checkpoints.CONFIG).is_file():
-        before, now = configs.load(out / checkpoints.CONFIG).to_dict(), config.to_dict()
-        for name in configs.names():
-            section, key = name.split(".")
-            if before[section][key] != now[section][key]:
-                got, wanted = now[section][key], before[section][key]
-                raise UserError(f"{out}: got {name} = {got}, wanted {wanted} as in the run to resume")
+        before = configs.load(out / checkpoints.CONFIG)
+        for name in configs.differences(config, before):
+            got, wanted = config.value(name), before.value(name)
+            raise UserError(f"{out}: got {name} = {got}, wanted {wanted} as in the run to resume")
     folder = data.find_folder(config.data.folder)
     data.refuse_coco_test(folder, config.data.test_split)
     select = config.data.test_split if t.select_on == "test" else "dev"
@@ -376,13 +436,58 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
     data.check_same_width(list(splits.values()))
     train_split, dev_split, test_split = splits["train"], splits[select], splits[config.data.test_split]
     device = pick_device(t.device)
-    check_schedule(config, sampling.steps_per_epoch(train_split.n_captions, t.batch_size))
+    check_data(config, train_split, [dev_split, test_split])
+    source = None
+    if t.start_from and not (resume and (out / checkpoints.STATE).is_file()):
+        source = checkpoints.load_run(t.start_from)
+        check_start(config, source, train_split)
     with checkpoints.claim(out, resume):
-        return _train(config, out, resume, (train_split, dev_split, test_split), device)
+        return _train(config, out, resume, (train_split, dev_split, test_split), device, source)
+
+
+# settings without which the weights of a run mean nothing, of the encoders and of the relation part
+FITTING = (
+    "model.text_encoder", "model.embed_dim", "model.heads", "model.projection", "model.word_dim",
+    "model.fragment_attention", "model.fragment_layers",
+)  # fmt: skip
+FITTING_RELATION = ("graph.layers", "graph.top_matches")
+
+
+def check_start(config: Config, source: checkpoints.Run, train: data.Split) -> None:
+    """Refuse a run `training.start_from` whose weights do not fit the settings or the data.
+
+    Raises:
+        UserError: with the setting or width, got and wanted.
+    """
+    run, name = source.config, config.training.start_from
+    both = run.graph.interaction == config.graph.interaction != "none"
+    for setting in FITTING + (FITTING_RELATION if both else ()):
+        got, wanted = config.value(setting), run.value(setting)
+        if got != wanted:
+            raise UserError(f"{setting}: got {got}, wanted {wanted} as in {name}, from whose weights the run starts")
+    checkpoints.check_width(source, train, name)
+
+
+def take_weights(model: HREM, source: checkpoints.Run, config: Config) -> str:
+    """Put the weights of another run into a new model, the relation part's if it is of one kind; what was taken."""
+    tensors, taken = source.model.state_dict(), "encoders and relation part"
+    if source.config.graph.interaction != config.graph.interaction:
+        own = {name: t for name, t in model.state_dict().items() if name.startswith("relation.")}
+        tensors = {name: t for name, t in tensors.items() if not name.startswith("relation.")} | own
+        taken = "encoders; the relation part is new" if own else "encoders"
+    elif model.relation is None:
+        taken = "encoders"
+    checkpoints.load_weights(model, tensors, config.training.start_from)
+    return taken
 
 
 def _train(
-    config: Config, out: Path, resume: bool, splits: tuple[data.Split, data.Split, data.Split], device: torch.device
+    config: Config,
+    out: Path,
+    resume: bool,
+    splits: tuple[data.Split, data.Split, data.Split],
+    device: torch.device,
+    source: checkpoints.Run | None,
 ) -> dict:
     """`train` once data and settings are checked and the run folder is held; `splits`: train, dev, test."""
     began, t = time.perf_counter(), config.training
@@ -391,14 +496,21 @@ def _train(
     if resume:
         print(f"{out}: " + ("continues" if has_state else "no checkpoint yet, starts from the beginning"))
     torch.manual_seed(t.seed)
-    text = make_text(config, train_split.captions)
-    vectors = None
-    if config.model.glove:
+    vectors = bert_config = None
+    if has_state or source:  # the weights come from there, so neither model.bert nor model.glove is read
+        text, bert_config = checkpoints.read_text(out if has_state else Path(t.start_from))
+    else:
+        text = make_text(config, train_split.captions)
+    if config.model.glove and not (has_state or source):
         matrix, found = glove_matrix(config.model.glove, text, config.model.word_dim, t.seed)
         vectors = torch.from_numpy(matrix)
         print(f"GloVe: {found} of {text.size} words found")
-    model = build_model(config, train_split.region_dim, text.size, vectors).to(device)
-    if not has_state:
+    model = build_model(config, train_split.region_dim, text.size, vectors, bert_config)
+    if source and not has_state:
+        print(f"weights from {t.start_from}: {take_weights(model, source, config)}")
+    model = model.to(device)
+    first = distributed.rank() == 0
+    if first and not has_state:
         checkpoints.start_run(out, config, text, model)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     print(
@@ -412,18 +524,24 @@ def _train(
     )  # fmt: skip
     history = fit(model, config, train_set, (dev_split, text.encode(dev_split.captions)), out, device, resume)
 
-    settings = {"folds": config.data.folds, "intervals": True, "device": device, "precision": t.precision}
+    def figures(split: data.Split) -> dict:
+        settings = {"folds": config.data.folds, "intervals": True, "device": device, "precision": t.precision}
+        pairs = [(model, text.encode(split.captions))]
+        return distributed.agreed(partial(evaluation.evaluate, pairs, split, **settings))
+
     result = {
         "preset": config.preset,
         "seed": t.seed,
         "selected_on": select,
         "epoch": best_epoch(history),
-        "dev": evaluation.evaluate([(model, text.encode(dev_split.captions))], dev_split, **settings),
-        "test": evaluation.evaluate([(model, text.encode(test_split.captions))], test_split, **settings),
+        "dev": figures(dev_split),
+        "test": figures(test_split),
         "versions": versions(),
         "seconds": round(sum(line["seconds"] for line in history) + 0.0, 1),
         "wall_seconds": round(time.perf_counter() - began, 1),
     }
+    if not first:
+        return result
     checkpoints.write_json(out / "metrics.json", result)
     from hrem_lib.plots.training import save_training_curves  # matplotlib: only where needed
 

@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrem_lib.config import UserError
+from hrem_lib.config import UserError, brief
 from hrem_lib.drawing import HEIGHT, WIDTH
+from hrem_lib.encoders import loading
 from hrem_lib.regions import N_REGIONS, features, load_region_network, overlap, propose
 
 DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"
@@ -67,28 +68,27 @@ def _load(name: str) -> tuple[torch.nn.Module, object, bool]:
     """Model with all its weights, image processor, and whether it detects objects."""
     from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForObjectDetection
     from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
-    from transformers.utils import logging
 
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()  # it says at length that Pillow resizes where torchvision is not installed
-    logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(name)
-        detects = config.model_type in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
-        kind = AutoModelForObjectDetection if detects else AutoModel
-        model, report = kind.from_pretrained(name, output_loading_info=True)
-        processor = AutoImageProcessor.from_pretrained(name)
+        with loading():
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+            detects = config.model_type in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
+            kind = AutoModelForObjectDetection if detects else AutoModel
+            model, report = kind.from_pretrained(name, output_loading_info=True, trust_remote_code=False)
+            processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
     except ImportError as error:
         first = next(line.strip() for line in str(error).splitlines() if line.strip())
         raise UserError(f"--model {name}: needs a package that is not installed ({first})") from None
     except (OSError, ValueError) as error:
-        first = " ".join(str(error).split())[:200]
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"--model {name}: brings code of its own, which is never run here, wanted a network that is part of "
+                "transformers"
+            ) from None
         raise UserError(
-            f"--model {name}: could not be read ({first}); wanted a folder with config.json, preprocessor_config.json "
-            "and weights, or a hub name that can be reached"
+            f"--model {name}: could not be read ({brief(error)}); wanted a folder with config.json, "
+            "preprocessor_config.json and weights, or a hub name that can be reached"
         ) from None
-    finally:
-        logging.set_verbosity(level)
     missing = sorted(key for key in report["missing_keys"] if "pooler." not in key)
     if missing:
         raise UserError(f"--model {name}: lacks {len(missing)} weights, the first is {missing[0]}")

@@ -135,19 +135,25 @@ def _encoded(relations, fragments: Tensor, mask: Tensor, graph_mask: Tensor) -> 
     return seen._replace(pooled=pooled, emb=unit(pooled), mask=graph_mask)
 
 
-def encode(model: HREM, batch: Batch) -> tuple[Encoded, Encoded]:
-    """Both encoders. The region mask returned is that of the released graph, all True: (a)."""
-    dtype = next(model.parameters()).dtype
-    images = batch.images.to(dtype)
-    region_mask = mask_of(batch.image_lengths, images.size(1))
-    word_mask = mask_of(batch.lengths, batch.captions.size(1))
+def encode_images(model: HREM, images: Tensor, region_mask: Tensor) -> Encoded:
+    """The image encoder. The region mask returned is that of the released graph, all True: (a)."""
     everything = torch.ones_like(region_mask)
     regions = model.image_encoder.projection(images, everything)  # (b); in evaluation it matters to (a) alone
-    words = model.text_encoder.words(batch.captions, word_mask)
-    return (
-        _encoded(model.image_encoder.relations, regions, region_mask, everything),
-        _encoded(model.text_encoder.relations, words, word_mask, word_mask),
-    )
+    return _encoded(model.image_encoder.relations, regions, region_mask, everything)
+
+
+def encode_texts(model: HREM, captions: Tensor, word_mask: Tensor) -> Encoded:
+    """The text encoder."""
+    words = model.text_encoder.words(captions, word_mask)
+    return _encoded(model.text_encoder.relations, words, word_mask, word_mask)
+
+
+def encode(model: HREM, batch: Batch) -> tuple[Encoded, Encoded]:
+    """Both encoders."""
+    images = batch.images.to(next(model.parameters()).dtype)
+    region_mask = mask_of(batch.image_lengths, images.size(1))
+    word_mask = mask_of(batch.lengths, batch.captions.size(1))
+    return encode_images(model, images, region_mask), encode_texts(model, batch.captions, word_mask)
 
 
 @torch.no_grad()
@@ -187,10 +193,15 @@ def objective_of(config: Config) -> Objective:
 
 
 def objective_terms(
-    config: Config, images: Encoded, texts: Encoded, img_ids: Tensor, related: Related | None, monkeypatch
+    config: Config,
+    images: Encoded,
+    texts: Encoded,
+    img_ids: Tensor,
+    related: Related | None,
+    monkeypatch,
+    hardest=False,
 ) -> tuple[dict[str, Tensor], dict[str, PairLoss]]:
-    """The library's objective, with the arg-max for the draw."""
-    hardest = config.loss.hinge_sum_epochs == 0
+    """The library's objective, with the arg-max for the draw; `hardest` is a case's option `max_violation`."""
     enhanced = (None,) * 3
     if related is not None:
         enhanced = related.image_emb_rel, related.text_emb_rel, related.graph.regularizer

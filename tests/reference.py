@@ -132,6 +132,21 @@ def hinge_loop(similarity, ids, margin, hardest, exclude_same_image):
     return total
 
 
+# ---------------------------------------------------------------------------------- sampling (hrem_lib.sampling)
+
+
+def merge_loop(labels, centers, smallest):
+    """Each item's cluster after clusters below `smallest` joined the nearest large one, the first of equally near."""
+    large = [c for c in range(len(centers)) if sum(label == c for label in labels) >= smallest]
+    if not large:
+        return [0] * len(labels)
+    out = []
+    for label in labels:
+        distance = [sum((a - b) ** 2 for a, b in zip(centers[label], centers[c], strict=True)) for c in large]
+        out.append(large.index(label) if label in large else distance.index(min(distance)))
+    return out
+
+
 # ------------------------------------------------------------------------------ evaluation (hrem_lib.evaluation)
 
 

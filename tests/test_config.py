@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hrem_lib import cli
 from hrem_lib import config as configs
 from hrem_lib.config import Config, UserError
 
@@ -100,3 +101,97 @@ def test_every_field_is_explained_and_checked_json():
     assert json.loads(json.dumps(configs.preset("coco").to_dict()))["data"]["folds"] == 5
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().preset = "other"
+
+
+def test_glove_with_bert_is_refused(tmp_path, capsys):
+    """GloVe has vectors of whole words, for the BiGRU; BERT has its own of pieces."""
+    out = tmp_path / "run"
+    command = ["train", "sample", "--model.text_encoder", "bert", "--model.bert", "small", "--out", str(out)]
+    assert cli.main([*command, "--model.glove", str(tmp_path / "glove.txt")]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("hrem: model.glove: got ") and "model.text_encoder = bigru" in message
+    assert message.count("\n") == 1 and not out.exists()
+    assert configs.preset("sample").override({"model.glove": "x"}).model.glove == "x"
+
+
+@pytest.mark.parametrize(
+    ("given", "followed"),
+    [
+        (
+            {"training.epochs": "1"},
+            {"training.decay_epochs": (), "sampling.neighbor_epoch": 0, "training.warmup_steps": 16},
+        ),
+        (
+            {"training.epochs": "6"},
+            {"training.decay_epochs": (4, 5), "sampling.neighbor_epoch": 5, "training.warmup_steps": 100},
+        ),
+        (
+            {"training.epochs": 3},
+            {"training.decay_epochs": (2,), "sampling.neighbor_epoch": 3, "training.warmup_steps": 50},
+        ),
+        ({"training.batch_size": "100"}, {"sampling.clusters_per_batch": 10, "sampling.images_per_cluster": 10}),
+        ({"training.batch_size": 64}, {"sampling.clusters_per_batch": 8}),
+        ({"training.batch_size": 256}, {"training.warmup_steps": 100, "sampling.clusters_per_batch": 32}),
+        ({"training.batch_size": 101}, {"sampling.neighbor_epoch": 0}),  # a prime
+        ({"training.batch_size": 100, "sampling.neighbor_epoch": 0}, {}),
+        ({"sampling.clusters_per_batch": "32"}, {"sampling.images_per_cluster": 4}),
+        ({"sampling.images_per_cluster": 16}, {"sampling.clusters_per_batch": 8}),
+        (
+            {"training.epochs": 1, "graph.interaction": "none", "training.decay_epochs": "5"},
+            {"sampling.neighbor_epoch": 0},
+        ),
+        ({"training.epochs": 30, "training.seed": 4}, {}),  # longer: as before
+        ({"training.epochs": 12, "training.batch_size": 128}, {}),
+    ],
+    ids=str,
+)
+def test_settings_that_are_not_given_follow(given, followed):
+    start = configs.preset("sample")
+    config, lines = start.follow(given)
+    changed = configs.differences(config, start, leave_out=())
+    assert set(changed) == {*followed, *given} - {n for n in given if config.value(n) == start.value(n)}
+    assert {name: config.value(name) for name in followed} == followed
+    assert config == start.override({**given, **followed})
+    assert len(lines) == len(followed)
+    for name in followed:
+        (line,) = [line for line in lines if line.startswith(f"{name} ")]
+        cause = line.partition(", since ")[2].split(" is ")[0]
+        assert cause in given and " -> " in line
+
+
+def test_lines_of_settings_that_follow():
+    _, lines = configs.preset("sample").follow({"training.epochs": 1})
+    assert "sampling.neighbor_epoch 9 -> 0, since training.epochs is 1" in lines
+    assert "training.decay_epochs 8,10 -> none, since training.epochs is 1" in lines
+    _, (line,) = configs.preset("sample").follow({"training.batch_size": 101})
+    assert line.endswith("since training.batch_size is 101, which has no divisor from 4 to 16")
+
+
+@pytest.mark.parametrize("name", configs.PRESETS)
+def test_every_preset_can_be_shorter_and_in_other_batches(name):
+    start = configs.preset(name)
+    for epochs in (1, 2, 5):
+        for batch in (2, 16, 100, 500):
+            config, _ = start.follow({"training.epochs": epochs, "training.batch_size": batch})
+            assert all(after < epochs for after in config.training.decay_epochs)
+            # as late in the run as in the preset
+            share = start.training.warmup_steps / (start.training.epochs / start.training.batch_size)
+            assert config.training.warmup_steps <= share * epochs / batch
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"training.epochs": 1, "sampling.neighbor_epoch": 9}, "sampling.neighbor_epoch: got 9, wanted at most"),
+        ({"training.batch_size": 100, "sampling.clusters_per_batch": 16}, "16 x 8 = 128, wanted training.batch_size"),
+        ({"sampling.clusters_per_batch": 5}, "5 x 8 = 40, wanted training.batch_size = 128"),
+        ({"sampling.clusters_per_batch": 16, "sampling.images_per_cluster": 4}, "16 x 4 = 64, wanted"),
+        ({"training.epochs": "many"}, "training.epochs: got 'many'"),
+        ({"sampling.neighbor_epoch": "late"}, "sampling.neighbor_epoch: got 'late', wanted int"),
+        ({"training.epoch": 1}, "nearest valid name is training.epochs"),
+    ],
+    ids=str,
+)
+def test_what_is_given_is_never_changed(given, words):
+    with pytest.raises(UserError, match=words):
+        configs.preset("sample").follow(given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from math import comb
 
 import numpy as np
@@ -82,7 +83,6 @@ def test_every_product_once_and_ranks_exactly_those_of_the_same_tiles(monkeypatc
     n, m, block = 40, 200, 16
     owner = np.arange(m) // 5
     image_emb = rng.standard_normal((n, 33)).astype(np.float32)
-    image_emb[1::2] = image_emb[::2]  # twins: last-bit differences between tiles would decide
     text_emb = np.repeat(image_emb, 5, 0) + rng.standard_normal((m, 33)).astype(np.float32)
     whole, seen, real = np.full((n, m), np.nan, np.float32), [], evaluation._count
 
@@ -102,6 +102,79 @@ def test_every_product_once_and_ranks_exactly_those_of_the_same_tiles(monkeypatc
     assert sum(seen) == n * m
     assert max(seen) <= block * 5 * block
     equal(got, ranks(whole, owner, block=n))
+
+
+def planted(n, width, seed=0):
+    """Embeddings with exact twins far apart and side by side, and ranks by which all of these ties count against us.
+
+    A right pair scores about 0.7 and others about 0, so that nothing but a twin can reach the right item.
+    """
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(n), 5)
+    image_emb = rng.standard_normal((n, width))
+    image_emb[[1, n // 2, n - 1]] = image_emb[0]  # four images alike
+    image_emb[n - 2] = image_emb[n - 3]
+    text_emb = image_emb[owner] + rng.standard_normal((len(owner), width))
+    text_emb[5 * 7 : 5 * 8] = image_emb[7]  # one caption five times, the best there is,
+    text_emb[[33, 5 * n - 18]] = image_emb[7]  # and twice at other images
+    text_emb[5 * 20], text_emb[5 * (n - 4)] = image_emb[20], image_emb[20]  # the best caption of 20, and a twin
+    text_emb[5 * 21 + 4] = text_emb[5 * 9 + 2]
+    text_emb[-1] = text_emb[2]  # images 0 and n-1 are twins, and so are these captions
+    pair = [(x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32) for x in (image_emb, text_emb)]
+    # one product for all items that are equal
+    (images, i), (texts, j) = (np.unique(x, axis=0, return_inverse=True) for x in pair)
+    return *pair, owner, ranks((images.astype(float) @ texts.T.astype(float))[i][:, j], owner)
+
+
+@pytest.fixture
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(
+    ("threads", "block", "noise"), [(1, 11, 0), (1, 11, 1), (1, 512, 0), (2, 512, 0)], indirect=["threads"]
+)
+def test_twins_in_different_tiles_tie(block, noise, monkeypatch):
+    """A product's last bit depends on the shape of its tile, on some processors: `noise` does the same on all."""
+    image_emb, text_emb, owner, wanted = planted(519, 256)
+    assert wanted[0][[7, 8, 20, 21]].tolist() == [2, 0, 1, 0] and wanted[1][[0, 40, 5 * 517]].tolist() == [3, 0, 1]
+    count = evaluation._count
+
+    def spy(tile, *rest):
+        def noisy(rows, columns):
+            first = columns.start if isinstance(columns, slice) else int(columns[0])
+            return tile(rows, columns) * (1 + noise * 2**-22 * ((3 * rows.start + first) % 7 - 3))
+
+        return count(noisy, *rest)
+
+    monkeypatch.setattr(evaluation, "_count", spy)
+    equal(ranks_from_embeddings(image_emb, text_emb, owner, block), wanted)
+    equal(evaluation.ensemble_ranks([(image_emb, text_emb)] * 2, owner, block), wanted)
+    order = np.random.default_rng(1).permutation(len(owner))
+    got = ranks_from_embeddings(image_emb, text_emb[order], owner[order], block)
+    equal(got, (wanted[0], wanted[1][order]))
+
+
+def test_twins_of_one_model_alone_do_not_tie_in_an_ensemble():
+    rng, owner = np.random.default_rng(5), np.repeat(np.arange(60), 5)
+    one, other = rng.standard_normal((2, 60, 64)).astype(np.float32)
+    one[30:] = one[:30]
+    first, second = (one, one[owner]), (other, other[owner])
+    assert set(evaluation.ensemble_ranks([first], owner)[1]) == {1}
+    i2t, t2i = evaluation.ensemble_ranks([first, second], owner)
+    assert i2t.max() == t2i.max() == 0
+    assert evaluation.ensemble_ranks([second, first], owner)[1].max() == 0
+
+
+@pytest.mark.parametrize("block", [7, 512])
+def test_embeddings_all_alike_have_the_worst_ranks(block):
+    emb = np.random.default_rng(0).standard_normal((1, 256)).astype(np.float32)
+    i2t, t2i = ranks_from_embeddings(emb.repeat(20, 0), emb.repeat(100, 0), np.arange(100) // 5, block)
+    assert set(i2t) == {95} and set(t2i) == {19}
 
 
 def test_all_equal_matrix_is_the_worst_rank():
@@ -190,9 +263,16 @@ def test_bad_embeddings(bad, which):
         ranks_from_embeddings(*pair, EIGHT)
 
 
-def test_widths_that_differ():
-    with pytest.raises(UserError, match="width 3 for images and 5 for captions"):
-        ranks_from_embeddings(np.ones((4, 3)), np.ones((8, 5)), EIGHT)
+@pytest.mark.parametrize(("image", "text"), [(3, 5), (5, 3)])
+def test_widths_that_differ(image, text):
+    with pytest.raises(UserError, match=f"width {image} for images and {text} for captions"):
+        ranks_from_embeddings(np.ones((4, image)), np.ones((8, text)), EIGHT)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3, 1), (4, 0)])
+def test_shapes_that_are_no_embeddings(shape):
+    with pytest.raises(UserError, match=rf"image embeddings: got shape {re.escape(str(shape))}, wanted"):
+        ranks_from_embeddings(np.ones(shape), np.ones((8, 3)), EIGHT)
 
 
 # ---- figures --------------------------------------------------------------------------------------------------
@@ -235,7 +315,7 @@ def test_ensemble_is_the_mean_and_its_metrics_need_no_matrix():
     assert ensemble_metrics(pairs, owner, block=5) == wanted == metrics(ensemble(a, b), owner)
     with pytest.raises(UserError, match="same shape"):
         ensemble(a, b[:, :5])
-    with pytest.raises(UserError, match="two models on the same split"):
+    with pytest.raises(UserError, match="got 12 images, 60 captions and 11 images, 60 captions, wanted two models on"):
         ensemble_metrics([pairs[0], integer_pair(rng, 11, 60)], owner)
 
 

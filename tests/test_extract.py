@@ -1,6 +1,7 @@
 """From a folder of pictures to the public layout: what is written, resumed, left out and refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -158,6 +159,37 @@ def test_pictures_are_found_by_name_below_the_folder(tmp_path):
     assert find("val2014/2.png") == tmp_path / "b" / "2.png"
     with pytest.raises(FileNotFoundError, match="2 files of this name"):
         find("1.png")
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused(folder, tmp_path, monkeypatch):
+    (tmp_path / "pictures" / "a").mkdir(parents=True)
+    for path in ("secret.png", "pictures/a/b.png", "pictures-2/c.png"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        shutil.copy(folder / "0.png", tmp_path / path)
+    monkeypatch.chdir(tmp_path / "pictures")
+    outside = ["../secret.png", "a/../../secret.png", str(tmp_path / "secret.png"), "../pictures-2/c.png"]
+    for pictures in (tmp_path / "pictures", "."):
+        find = extract.picture_finder(pictures)
+        for name in outside:
+            with pytest.raises(FileNotFoundError, match="lies outside the folder of pictures"):
+                find(name)
+        for name in ("a/b.png", "b.png", "a/../a/b.png", "../pictures/a/b.png", str(tmp_path / "pictures/a/b.png")):
+            assert find(name) == tmp_path / "pictures" / "a" / "b.png"
+        assert find("/elsewhere/val2014/b.png") == tmp_path / "pictures" / "a" / "b.png"  # by its file name, as before
+        with pytest.raises(FileNotFoundError, match="not found"):
+            find("none.png")
+    named = [Described(name, ("x",)) for name in ("../secret.png", "a/b.png")]
+    done = extract.extract_split(tmp_path / "pictures", named, tmp_path / "out", "test", color_looker())
+    assert done["rows"] == 1 and done["unreadable"] == {"../secret.png": "lies outside the folder of pictures"}
+
+
+def test_links_within_the_folder_are_the_users_own(folder, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    try:
+        (tmp_path / "pictures" / "more").symlink_to(folder / "more", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system lets nobody make links")
+    assert extract.read_picture(extract.picture_finder(tmp_path / "pictures")("more/1.png")).size == (21, 10)
 
 
 def test_pictures_in_other_modes_and_turned(tmp_path):

@@ -148,6 +148,16 @@ def test_standalone_reads_the_other_branchs_input():
     assert (F.normalize(after, dim=1) - u_rel).abs().max() > 1e-3
 
 
+def test_standalone_layer_adds_what_it_attended_to():
+    """Post-norm residual of the cross-attention, then the encoder layer under the intra-modal block."""
+    connection, relevance = graph_parts()
+    model, (v, u), bias = build(Standalone), embeddings(), additive_mask(connection, relevance, 1.0)
+    layer, v, u = model.image_layers[0], v[None], u[None]
+    attended = layer.cross(v, u, bias=bias[:B, B:])[0]
+    wanted = layer.encoder(layer.cross_norm(v + attended), bias=bias[:B, :B])[0]
+    close(layer(v, u, bias[:B, B:], bias[:B, :B], False)[0], wanted, 1e-12)
+
+
 def test_standalone_branches_are_mirror_images():
     """Modalities exchanged, with their weights and the graph: the outputs exchange. So the order of branches means
     nothing, in two layers too, and each direction uses its own blocks."""

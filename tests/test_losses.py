@@ -21,6 +21,7 @@ from hrem_lib.losses import (
     distance_weights,
     draw_negatives,
     hinge,
+    spread,
     triplet,
 )
 
@@ -243,10 +244,34 @@ def test_collapse_watch_counts_steps_in_a_row():
 
 
 @pytest.mark.parametrize(("loss", "near"), [(4.0, True), (4.07, True), (3.93, True), (4.09, False), (3.91, False)])
-def test_at_collapse_is_two_percent(loss, near):
-    pair = PairLoss(torch.tensor(loss), 10, torch.tensor(0))  # 2 x 10 x 0.2 = 4
-    assert bool(at_collapse(pair, 0.2)) == near
-    assert not at_collapse(PairLoss(torch.tensor(float("nan")), 10, torch.tensor(0)), 0.2)
+def test_at_collapse_is_two_percent_and_no_spread(loss, near):
+    flat, wide = torch.tensor(0.0019), torch.tensor(0.0021)  # a hundredth of the margin: 0.002
+    assert bool(at_collapse(PairLoss(torch.tensor(loss), 10, torch.tensor(0), flat), 0.2)) == near  # 2 x 10 x 0.2 = 4
+    assert not at_collapse(PairLoss(torch.tensor(loss), 10, torch.tensor(0), wide), 0.2)
+    assert not at_collapse(PairLoss(torch.tensor(float("nan")), 10, torch.tensor(0), flat), 0.2)
+
+
+def test_spread_is_that_of_the_flatter_direction():
+    """Rows differ and columns do not, or the other way round: for one side all candidates look alike."""
+    s = torch.tensor([[0.1, 0.5, 0.3], [0.1, 0.5, 0.3]])
+    assert spread(s) == 0 and spread(s.T) == 0
+    by_hand = torch.tensor([[0.0, 0.2], [0.4, 0.0]])  # within rows 0.1 and 0.2, within columns 0.2 and 0.1
+    close(spread(by_hand), torch.tensor(0.15), 1e-7)
+    assert spread(torch.ones(1, 1)) == 0
+
+
+@pytest.mark.parametrize("law", [{"sampling_dim": 512}, {"initial": "hinge"}])
+def test_hard_negatives_of_a_model_that_learns_are_no_collapse(law):
+    """Negatives as near as the positive: the loss is at the level, the embeddings are as different as ever."""
+    image = unit_vectors(64, 256)
+    text = F.normalize(image + image.roll(1, 0), dim=1)  # each caption lies as near to a wrong picture
+    _, pairs = Objective(**law)(image, text, torch.arange(64))
+    loss, level = float(pairs["initial"].loss), 2 * 64 * 0.2
+    assert abs(loss - level) < 0.02 * level
+    assert not at_collapse(pairs["initial"], 0.2)
+    point = image[:1].expand(64, -1)
+    for v, u in ((point, point), (point, text), (image, point)):  # one modality is enough for spread
+        assert Objective(**law)(v, u, torch.arange(64))[1]["initial"].spread < 1e-6
 
 
 def test_permuting_the_batch_changes_nothing():
@@ -306,6 +331,24 @@ def test_terms_and_kinds_are_chosen():
     assert sums["enhanced"] > terms["enhanced"]
 
 
+@pytest.mark.parametrize(("initial", "enhanced"), [("hinge", "triplet"), ("triplet", "hinge")])
+def test_crossed_terms_are_of_the_enhanced_kind(initial, enhanced, monkeypatch):
+    """They hold enhanced embeddings, so their kind is `enhanced`'s."""
+    monkeypatch.setattr(triplet, "__defaults__", (*triplet.__defaults__[:-1], first_of_best))
+    v, u, v_rel, u_rel = (unit_vectors(seed=s) for s in range(4))
+    terms, _ = Objective(initial, enhanced, cutoff=1.9)(v, u, IDS, v_rel, u_rel, torch.tensor(0.0))
+    kinds = {"hinge": hinge, "triplet": lambda *pair: triplet(*pair, cutoff=1.9)}
+    for name, kind, (a, b) in (
+        ("initial", initial, (v, u)),
+        ("enhanced", enhanced, (v_rel, u_rel)),
+        ("crossed_image", enhanced, (v_rel, u)),
+        ("crossed_text", enhanced, (v, u_rel)),
+    ):
+        losses = {which: loss(a, b, IDS).loss for which, loss in kinds.items()}
+        assert abs(losses["hinge"] - losses["triplet"]) > 0.1  # the kinds can be told apart
+        close(terms[name], losses[kind], 1e-12, note=name)
+
+
 def test_before_the_relation_part_starts():
     """L(v, u) alone, whatever terms come later."""
     v, u = unit_vectors(), unit_vectors(seed=1)
@@ -320,3 +363,27 @@ def test_settings_reach_the_law():
     with mock.patch("hrem_lib.losses.distance_weights", side_effect=distance_weights) as spy:
         Objective(cutoff=1.2, sampling_dim=16, min_distance=0.3).pair("triplet", v, u, IDS, True)
     assert {call.args[2:] for call in spy.call_args_list} == {(16, 1.2, 0.3)}
+
+
+@pytest.mark.parametrize("kind", ["triplet", "hinge sum", "hinge hardest"])
+def test_sums_of_half_precision_scores_have_all_bits(kind):
+    """Under autocast the scores are bfloat16; what is logged is their sum in float32, not rounded to 8 bits."""
+    torch.manual_seed(0)
+    v, u = (F.normalize(torch.randn(24, 16), dim=1).requires_grad_() for _ in range(2))
+    ids = torch.arange(24) // 2
+    scores = (v.detach().bfloat16() @ u.detach().bfloat16().T).double()
+    with torch.autocast("cpu", torch.bfloat16):
+        if kind == "triplet":
+            last = lambda weights, rows: (23 - rows // 2, torch.ones_like(rows, dtype=torch.bool))  # noqa: E731
+            got = triplet(v, u, ids, 0.2, draw=last).loss
+        else:
+            got = hinge(v, u, ids, 0.2, hardest=kind == "hinge hardest").loss
+    if kind == "triplet":
+        wanted = sum(triplet_loop(s.tolist(), ids.tolist(), 0.2, lambda a, _: 23 - a // 2) for s in (scores, scores.T))
+    else:
+        wanted = hinge_loop(scores.tolist(), ids.tolist(), 0.2, kind == "hinge hardest", True)
+    assert got.dtype == torch.float32
+    assert got.item() == pytest.approx(wanted, rel=1e-6)
+    assert abs(wanted - float(torch.tensor(wanted).bfloat16())) > 1e-5 * wanted  # 8 bits would not do
+    got.backward()
+    assert v.grad.isfinite().all() and v.grad.abs().max() > 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from composition import close, mask_of
 
 from hrem_lib.config import UserError, preset
+from hrem_lib.graph import AssociationGraph
 from hrem_lib.interaction import Fusion, Standalone
-from hrem_lib.losses import Objective
-from hrem_lib.model import build_model
+from hrem_lib.losses import Objective, distance_weights, hinge, triplet
+from hrem_lib.model import Relation, build_model
 
 FEATURES, VOCABULARY = 12, 30
 INTERACTIONS = pytest.mark.parametrize("interaction", ["fusion", "standalone"])
@@ -66,6 +69,23 @@ def test_built_as_the_config_says():
     )
     assert (part.graph.share, part.graph.sigma, part.graph.matching, part.graph.top_k) == (0.3, 2.0, "cosine", 4)
     assert (relation.image_encoder.relations.mix, relation.text_encoder.relations.pool_k) == (0.6, 3)
+
+
+def test_defaults_are_the_configs():
+    """A constant stands in config.py; where a function has it as a default too, it is the same."""
+    f30k = preset("f30k")
+    settings = {
+        name: getattr(section, name) for section in (f30k.model, f30k.graph, f30k.loss) for name in vars(section)
+    }
+    other_names = {"share": "neighbor_share", "top_k": "top_matches", "dim": "sampling_dim"}
+    compared = set()
+    for function in (distance_weights, triplet, hinge, Objective, Fusion, Standalone, AssociationGraph, Relation):
+        for name, parameter in inspect.signature(function).parameters.items():
+            setting = other_names.get(name, name)
+            if parameter.default is not inspect.Parameter.empty and setting in settings:
+                assert parameter.default == settings[setting], (function.__name__, name)
+                compared.add(setting)
+    assert {"layers", "dropout", "margin", "cutoff", "min_distance", "sampling_dim", "neighbor_share"} <= compared
 
 
 def test_base_model_has_no_relation_part():

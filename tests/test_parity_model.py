@@ -7,9 +7,11 @@ the inputs, gradients, one optimizer step, and eight steps over the end of warm-
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from functools import lru_cache, partial
 
 import pytest
+import tiny
 import torch
 from composition import (
     CDIST_MM,
@@ -18,6 +20,8 @@ from composition import (
     close,
     config_of,
     encode,
+    encode_images,
+    encode_texts,
     encoded,
     first_of_best,
     four_groups,
@@ -34,12 +38,14 @@ from composition import (
 from fixture_io import cases, load_case, state_from
 from torch.nn import functional as F
 
+from hrem_lib import data, evaluation, losses, training
 from hrem_lib import graph as graph_module
 from hrem_lib.interaction import additive_mask
 from hrem_lib.losses import distance_weights, hinge, triplet
 from hrem_lib.model import build_model
 from hrem_lib.pooling import masked_mean, residual_mix, unit
 from hrem_lib.released import our_name, to_hrem
+from hrem_lib.text import Vocabulary
 
 FOUND = cases("model")
 GROUPS = {"eval": torch.float32, "train": torch.float32, "eval64": torch.float64, "train64": torch.float64}
@@ -73,6 +79,11 @@ class Stage:
             "cap": mask_of(self.batch.lengths, self.batch.captions.size(1)),
         }
         self.far = self.info["sizes"]["batch"] > CDIST_MM
+        # what not every case has
+        self.padded = not self.masks["img"].all()
+        self.short = self.batch.lengths < self.config.graph.top_matches  # captions
+        # at true sizes gradients above 1 are off by 2e-5 of themselves in float32, the reference's too
+        self.wide = self.info["options"]["embed_size"] >= 512 and "train64.grad.img.emb" in self.tensors
 
     def model(self):
         return model_of(self.tensors, self.info, self.dtype).train(self.group.startswith("train"))
@@ -162,7 +173,8 @@ def compare_graph(s, got):
 @over_groups
 def test_interaction(folder, name, group):
     s = Stage(folder, name, group)
-    v, u, source, mask, output = s.want("img.emb", "cap.emb", "gnn.input", "gnn.mask", "gnn.output")
+    read = "emb" if s.config.graph.normalize_input else "emb_notnorm"
+    v, u, source, mask, output = s.want(f"img.{read}", f"cap.{read}", "gnn.input", "gnn.mask", "gnn.output")
     relation = s.model().relation
     half = v.size(0)
     close(torch.cat([v, u]), source, 0.0)
@@ -192,7 +204,7 @@ def test_loss(folder, name, group, term):
     loss, ids = s.config.loss, s.batch.img_ids
     rtol = 1e-6 if s.dtype == torch.float32 else 0.0  # of sums of up to a hundred
     if (loss.initial if term == "base" else loss.enhanced) == "hinge":
-        got = hinge(v, u, ids, loss.margin, loss.hinge_sum_epochs == 0, loss.exclude_same_image).loss
+        got = hinge(v, u, ids, loss.margin, s.info["options"]["max_violation"], loss.exclude_same_image).loss
         close(got, wanted, s.tol, rtol)
         return
     positive = ids[:, None] == ids
@@ -217,7 +229,8 @@ def forward(s, monkeypatch):
     for kept in (images.emb, images.pooled, texts.emb, texts.pooled):
         kept.retain_grad()
     related = relate(model, images, texts, monkeypatch) if "gnn.output" in s.values else None
-    terms, pairs = objective_terms(s.config, images, texts, s.batch.img_ids, related, monkeypatch)
+    hardest = s.info["options"]["max_violation"]
+    terms, pairs = objective_terms(s.config, images, texts, s.batch.img_ids, related, monkeypatch, hardest)
     return model, images, texts, related, terms, pairs
 
 
@@ -264,6 +277,11 @@ def corner(ours, stored):
     return ours[tuple(slice(0, n) for n in stored.shape)]
 
 
+def scale_of(s, wanted):
+    """In float32, at true sizes, where the float64 group is there to agree: the largest value, if it is above 1."""
+    return max(1.0, float(wanted.abs().max())) if s.wide and s.dtype == torch.float32 else 1.0
+
+
 @over_cases
 @pytest.mark.parametrize("group", ["train", "train64"])
 def test_gradients(folder, name, group, monkeypatch):
@@ -281,7 +299,7 @@ def test_gradients(folder, name, group, monkeypatch):
     compared = 0
     for key, kept in stored.items():
         if f"grad.{key}" in s.values:
-            close(kept.grad, s.values[f"grad.{key}"], tol, note=key)
+            close(kept.grad, s.values[f"grad.{key}"], tol * scale_of(s, s.values[f"grad.{key}"]), note=key)
             compared += 1
     assert compared
     if group != "train":
@@ -289,9 +307,9 @@ def test_gradients(folder, name, group, monkeypatch):
     square = sum(p.grad.square().sum() for p in model.parameters() if p.grad is not None)
     for key, wanted in with_prefix(s.tensors, "grad.").items():
         if key == "norm":
-            close(square.sqrt(), wanted, s.tol, 1e-5, note="norm")
+            close(square.sqrt(), wanted, s.tol, 5e-5 if s.wide else 1e-5, note="norm")
         else:
-            close(corner(parameter(model, key).grad, wanted), wanted, tol, note=key)
+            close(corner(parameter(model, key).grad, wanted), wanted, tol * scale_of(s, wanted), note=key)
 
 
 @over_cases
@@ -333,38 +351,67 @@ def noise_only(key, like):
     return noise
 
 
+class Planted(data.PairDataset):
+    """The stored batches, one after the other, whatever captions a plan names."""
+
+    def __init__(self, split, tokens, batches, steps):
+        super().__init__(split, tokens)
+        self.batches, self.steps = batches, steps
+
+    def __getitem__(self, plan):
+        b = self.batches[(plan.epoch - 1) * self.steps + plan.step]
+        masks = mask_of(b.image_lengths, b.images.size(1)), mask_of(b.lengths, b.captions.size(1))
+        return data.Batch(b.images, masks[0], b.captions, masks[1], b.img_ids, torch.from_numpy(plan.caption_ids))
+
+
 @pytest.mark.parametrize(("folder", "name"), SEQUENCES, ids=[n for _, n in SEQUENCES])
-def test_trajectory(folder, name, monkeypatch):
+@pytest.mark.usefixtures("one_thread")
+def test_trajectory(folder, name, tmp_path, monkeypatch):
+    """Through `training.fit` itself: loop, warm-up, decay, clipping and optimizer are the library's. Planted are the
+    batches, the arg-max for the draw, figures of dev that select the last epoch, and (a) (b) (c) (e)."""
     tensors, info = load(folder, name)
-    config, options = config_of(info), info["options"]
-    model = build_model(config, options["img_dim"], info["bert_vocab"], bert_config=info["bert_config"]).train()
+    records, options = info["steps"], info["options"]
+    steps = math.gcd(len(records), info["decay_before_step"])  # an epoch; the released decay is at an epoch's end too
+    config = config_of(info).override(
+        {"training.epochs": len(records) // steps, "training.decay_epochs": [info["decay_before_step"] // steps]}
+    )
+    model = build_model(config, options["img_dim"], info["bert_vocab"], bert_config=info["bert_config"])
     state = {
         f"{part}.{k}": v
         for part in ("img_enc", "txt_enc", "criterion")
         for k, v in state_from(info["recipe"], part, info["seed"]).items()
     }
     model.load_state_dict(to_hrem(state))
-    training = config.training
-    groups = four_groups(model, training.learning_rate, training.bert_rate_factor, options["graph_lr_factor"])
-    optimizer = torch.optim.AdamW(groups, weight_decay=training.weight_decay)
-    started = 0
-    for step, record in enumerate(info["steps"]):
-        if step == info["decay_before_step"]:
-            for parameters in optimizer.param_groups:
-                parameters["lr"] *= training.decay_rate
-        assert [g["lr"] for g in optimizer.param_groups] == pytest.approx(record["rates"])
-        optimizer.zero_grad()
-        batch = batch_of(tensors, f"input.{step}.")
-        images, texts = encode(model, batch)
-        related = relate(model, images, texts, monkeypatch) if step >= training.warmup_steps else None
-        started += related is not None
-        terms, _ = objective_terms(config, images, texts, batch.img_ids, related, monkeypatch)
-        loss = sum(terms.values())
-        close(loss, torch.tensor(record["loss"]), 1e-5, 1e-6, note=f"step {step}")
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip)
-        optimizer.step()
-    assert 0 < started < len(info["steps"])
+    # captions enough for so many steps; what they say is never read
+    pictures = math.ceil(steps * config.training.batch_size / 5)
+    split = data.open_split(tiny.write(tmp_path, (pictures, 1, 1), width=options["img_dim"]), "train")
+    tokens = Vocabulary.build(split.captions).encode(split.captions)
+    train_set = Planted(split, tokens, [batch_of(tensors, f"input.{i}.") for i in range(len(records))], steps)
+    seen, plain, step = [], losses.triplet, training.train_step
+
+    def train_step(model, batch, objective, optimizer, *args, **kwargs):
+        rate = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+        values = step(model, batch, objective, optimizer, *args, **kwargs)
+        seen.append(({n: rate[id(p)] for n, p in model.named_parameters()}, values))
+        return values
+
+    def evaluate(*args, **kwargs):
+        return {"rSum": float(len(seen)), "i2t": {"R@1": 0.0}, "t2i": {"R@1": 0.0}}
+
+    monkeypatch.setattr(training, "train_step", train_step)
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(losses, "triplet", lambda *args: plain(*args, draw=first_of_best))
+    monkeypatch.setattr(graph_module, "match", match_with_fill)
+    monkeypatch.setattr(model, "encode_images", partial(encode_images, model))
+    monkeypatch.setattr(model, "encode_texts", partial(encode_texts, model))
+    training.fit(model, config, train_set, (split, tokens), tmp_path, torch.device("cpu"))
+    assert len(seen) == len(records)
+    for number, ((rates, values), record) in enumerate(zip(seen, records, strict=True)):
+        for name, got in rates.items():
+            assert got == pytest.approx(record["rates"][group_of(name)]), (number, name)
+        close(values["total"], torch.tensor(record["loss"]), 1e-5, 1e-6, note=f"step {number}")
+    started = sum("enhanced" in values for _, values in seen)
+    assert started == len(records) - config.training.warmup_steps > 0
     for key, wanted in with_prefix(tensors, "final.").items():
         if our_name(key) is None:
             assert ".bns.1." in key or ".pooler." in key
@@ -372,7 +419,13 @@ def test_trajectory(folder, name, monkeypatch):
         got = parameter(model, key).detach()
         noise = noise_only(key, got)
         close(got[~noise], wanted[~noise], 1e-5, note=key)
-        close(got[noise], wanted[noise], 2 * len(info["steps"]) * training.learning_rate, note=key)
+        close(got[noise], wanted[noise], 2 * len(records) * config.training.learning_rate, note=key)
+
+
+def group_of(name):
+    """Place of a weight among the released optimizer's groups, see `four_groups`."""
+    places = {"text_encoder.words.bert.": 1, "text_encoder.": 0, "image_encoder.": 2, "relation.": 3}
+    return next(place for start, place in places.items() if name.startswith(start))
 
 
 # --- what is different, and who is right ------------------------------------------------------------------------------
@@ -390,10 +443,11 @@ def test_difference_b_padding_enters_batchnorm_there(folder, name):
     (Sec 3.1)."""
     s, model = difference(folder, name, "train")
     projection, mask, images = model.image_encoder.projection, s.masks["img"], s.batch.images
-    assert not mask.all()
     ours = projection(images, mask)[mask]
-    if "img.local" in s.values:
+    if "img.local" in s.values and s.padded:
         assert (ours - s.values["img.local"][mask]).abs().max() > 1e-2
+    elif "img.local" in s.values:
+        close(ours, s.values["img.local"][mask], s.tol, note="no padding, no difference")
     wider, wider_mask = F.pad(images, (0, 0, 0, 3)), F.pad(mask, (0, 3))
     close(projection(wider, wider_mask)[wider_mask], ours, 1e-6)
     everything = torch.ones_like(wider_mask)
@@ -411,7 +465,12 @@ def test_difference_a_and_c_padding_enters_the_graph_there(folder, name):
     images = model.encode_images(s.batch.images, s.masks["img"])
     texts = model.encode_texts(s.batch.captions, s.masks["cap"])
     ours = model.relate(images, texts).graph
-    assert (ours.matches.match_i2t - s.values["adj.mean_i2t"]).abs().max() > 1e-3
+    for direction, differs in (("i2t", s.padded), ("t2i", s.padded or bool(s.short.any()))):
+        got, theirs = getattr(ours.matches, f"match_{direction}"), s.values[f"adj.mean_{direction}"]
+        if differs:
+            assert (got - theirs).abs().max() > 1e-3, direction
+        else:
+            close(got, theirs, s.tol, note=f"no padding, no difference: {direction}")
     filled = [
         side._replace(fragments=torch.where(side.mask[..., None], side.fragments, 7.0)) for side in (images, texts)
     ]
@@ -435,17 +494,21 @@ def test_difference_c_shows_in_short_captions_only():
     assert gap[~few].max() < 1e-5
 
 
+def one_region_and_later(lengths):
+    """Images of several regions behind one that has a single one."""
+    return (lengths < 2).cumsum(0).bool() & (lengths > 1)
+
+
 def test_difference_e_pooling_k_of_later_samples():
     """(e): after an image of one region all later images lose their second value there; ours keep it."""
-    odd = [(f, n) for f, n in ONE_BATCH if load(f, n)[1]["sizes"]["regions"][0] < 2]
+    odd = [(f, n) for f, n in ONE_BATCH if one_region_and_later(Stage(f, n, "eval").batch.image_lengths).any()]
     if not odd:
         pytest.skip("model: no case with an image of one region")
     s, model = difference(*odd[0])
     ours = model.encode_images(s.batch.images, s.masks["img"]).emb
     gap = (ours - s.values["img.emb"]).abs().amax(1)
     lengths = s.batch.image_lengths
-    first = int((lengths < 2).nonzero()[0])
-    later = (torch.arange(len(lengths)) > first) & (lengths > 1)
+    later = one_region_and_later(lengths)
     assert gap[later].min() > 1e-3
     assert gap[~later].max() < 1e-5
     alone = model.encode_images(s.batch.images[-1:], s.masks["img"][-1:]).emb

@@ -116,7 +116,7 @@ def test_names_map_both_ways():
 def test_config_from_options():
     theirs = options_from_config(tiny_config(), 12) | {
         "dataset": "coco", "mask_weight": 1.5, "threshold": 0.25, "residual_weight": 0.7, "num_layers_enc": 2,
-        "base_loss": "vse", "gnn_loss": "trip", "cross_loss": 0, "norm_input": 0, "mask_repeat": 0, "margin": 0.3,
+        "base_loss": "vse", "gnn_loss": "trip", "cross_loss": 0, "norm_input": 0, "mask_repeat": 0,
         "max_violation": True, "warmup": 123, "lr_schedules": [4, 6], "size_augment": 0, "embed_size": 32, "nhead": 8,
         "graph_lr_factor": 0.1,
     }  # fmt: skip
@@ -124,22 +124,49 @@ def test_config_from_options():
     assert (got.loss.cutoff, got.data.test_split, got.graph.relevance_weight) == (1.9, "testall", 1.5)
     assert (got.graph.neighbor_share, got.model.pool_mix, got.graph.layers) == (0.25, 0.7, 2)
     assert (got.loss.initial, got.loss.enhanced, got.loss.terms) == ("hinge", "triplet", ("initial", "enhanced"))
-    assert (got.graph.normalize_input, got.loss.exclude_same_image, got.loss.margin) == (False, False, 0.3)
-    assert (got.loss.hinge_sum_epochs, got.training.warmup_steps, got.training.decay_epochs) == (0, 123, (4, 6))
+    assert (got.graph.normalize_input, got.loss.exclude_same_image, got.loss.margin) == (False, False, 0.2)
+    assert (got.loss.hinge_sum_epochs, got.training.warmup_steps, got.training.decay_epochs) == (1, 123, (4, 6))
     assert (got.data.region_drop, got.data.word_drop) == (0, 0)
     assert (got.model.embed_dim, got.model.heads, got.training.relation_rate_factor) == (32, 8, 0.1)
     assert config_from_options(theirs | {"dataset": "f30k"}).loss.cutoff == 1.7
 
 
-def test_options_and_config_are_inverse():
-    config = tiny_config(
-        **{
+@pytest.mark.parametrize("sums", [0, 1, 3])
+def test_max_violation_is_set_by_the_released_code_itself(sums):
+    """From the epoch on at which it changes over, it stands in every file saved."""
+    options = options_from_config(tiny_config(**{"loss.hinge_sum_epochs": sums}), 12)
+    for saved in (False, True):
+        assert config_from_options(options | {"max_violation": saved}).loss.hinge_sum_epochs == sums
+
+
+def test_trap_04_margin_is_not_that_of_trip():
+    """The released triplet loss ignores the option."""
+    options = options_from_config(tiny_config(), 12) | {"margin": 0.3}
+    losses = {"trip": "triplet", "vse": "hinge"}
+    for loss, margin in (("trip", 0.2), ("vse", 0.3)):
+        got = config_from_options(options | {"base_loss": loss, "gnn_loss": loss}).loss
+        assert (got.initial, got.enhanced, got.margin) == (losses[loss], losses[loss], margin)
+    mixed = {"base_loss": "vse", "gnn_loss": "trip"}
+    assert config_from_options(options | mixed | {"margin": 0.2}).loss.margin == 0.2
+    with pytest.raises(UserError) as error:
+        config_from_options(options | mixed)
+    assert "margin 0.3" in one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
             "graph.relevance_weight": 0.5,
             "loss.terms": ["initial", "enhanced"],
             "loss.initial": "hinge",
             "training.relation_rate_factor": 0.5,
-        }
-    )
+        },
+        {"loss.initial": "hinge", "loss.enhanced": "hinge", "loss.margin": 0.3, "loss.hinge_sum_epochs": 2},
+    ],
+)
+def test_options_and_config_are_inverse(changes):
+    config = tiny_config(**changes)
     assert config_from_options(options_from_config(config, 12)) == config
 
 
@@ -193,6 +220,7 @@ def test_written_file_has_the_authors_names(written):
         ({"model.text_encoder": "bigru"}, "bigru"),
         ({"model.projection": "linear"}, "projection"),
         ({"model.pool_k": 1}, "pool_k"),
+        ({"loss.margin": 0.3}, "margin"),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused(tmp_path, changes, named):

@@ -1,5 +1,6 @@
 """`hrem index` and `hrem search` on the shipped model: the answers are those of the evaluation's similarity matrix."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,6 +10,8 @@ from PIL import Image
 
 from hrem_lib import checkpoints, cli, data, evaluation, retrieval, vector_index
 from hrem_lib.config import UserError
+from hrem_lib.plots import house
+from hrem_lib.text import WordPiece
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +160,43 @@ def test_faulty_searches_give_one_sentence(folder, arguments, words, capsys):
     assert words in message and message.count("\n") == 1
 
 
+def test_words_that_the_run_does_not_know_are_named(folder, capsys, tmp_path):
+    def search(text):
+        settings = ["--index", str(folder), "--save", str(tmp_path / "x.png"), "-k", "2"]
+        return cli.main(["search", str(data.sample_run()), text, *settings])
+
+    assert search("a dog") == 0
+    plain = capsys.readouterr()
+    assert plain.err == ""
+    assert search("a zzz dog, ZZZ qqq") == 0
+    other = capsys.readouterr()
+    assert other.err == "words not known to the run: zzz, qqq\n" and other.out.count("\n") == 3
+    for nothing in ("zzz qqq", "..."):
+        assert search(nothing) == 2
+        message = capsys.readouterr()
+        assert message.out == "" and message.err.count("\n") == 1
+        assert f"got {nothing!r}, of which the run knows no word" in message.err
+
+
+def test_the_panel_names_unknown_words(searcher):
+    box, answers = retrieval.panel(searcher, k=2).children
+    box.value = "a dog <b>zzz"
+    assert answers.value.count("<figure") == 2 and "words not known to the run: b, zzz<" in answers.value
+    box.value = "<b>zzz</b>"
+    assert "of which the run knows no word" in answers.value and "<figure" not in answers.value
+    assert "<b>" not in answers.value
+    box.value = "a dog"
+    assert "known" not in answers.value and answers.value.count("<figure") == 2
+
+
+def test_unknown_pieces_of_a_bert_run(folder, searcher):
+    run = searcher.run._replace(text=WordPiece.train(["a dog runs"], 80))
+    searcher = retrieval.Searcher(run, folder)
+    assert searcher.unknown("A dog, 狗 xyz!") == ["狗", "xyz"]
+    with pytest.raises(UserError, match="of which the run knows no word"):
+        searcher.images("狗!")
+
+
 def test_damaged_folders(folder, tmp_path, run):
     def copy(name):
         shutil.copytree(folder, tmp_path / name)
@@ -179,6 +219,20 @@ def test_damaged_folders(folder, tmp_path, run):
     (other / "index.json").write_text("{")
     with pytest.raises(UserError, match="readable as JSON"):
         retrieval.read_info(other)
+
+
+def test_a_picture_outside_its_folder_is_not_opened(run, folder, split, tmp_path):
+    """The names of an index or a split may be another's."""
+    (tmp_path / "pictures" / "test").mkdir(parents=True)
+    for path in ("secret.png", "pictures/test/in.png"):
+        Image.new("RGB", (8, 6)).save(tmp_path / path)
+    searcher = retrieval.Searcher(run, folder, pictures=tmp_path / "pictures")
+    assert searcher.picture(retrieval.Hit(0, 1.0, "test/in.png")).size == (8, 6)
+    for name in ("../secret.png", "test/../../secret.png", str(tmp_path / "secret.png")):
+        assert searcher.picture(retrieval.Hit(0, 1.0, name)) is None
+        other = dataclasses.replace(split, folder=tmp_path / "sample_precomp", ids=[name])
+        with pytest.raises(FileNotFoundError, match="outside the folder"):
+            house.picture(other, 0)
 
 
 def test_pictures_that_were_moved(run, folder, tmp_path):

@@ -1,7 +1,10 @@
 """Batches: random ones and neighbor batches, tested by their statistics."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from reference import merge_loop
 
 from hrem_lib import sampling
 from hrem_lib.config import UserError
@@ -41,6 +44,52 @@ def test_small_clusters_join_their_nearest(world):
     labels = sampling.cluster_images(emb, 4, seed=0, smallest=6)  # the group of 4 is too small
     assert np.bincount(labels).min() >= 6 and labels.max() == 2
     assert len({*labels[group == 0]}) == 1
+
+
+@pytest.mark.parametrize("smallest", [1, 3, 6, 100])
+@pytest.mark.parametrize("levels", [2, 1000])  # few levels: equally near centers, and equal ones
+def test_merging_is_the_slow_loop(smallest, levels):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        labels = rng.integers(12, size=50)
+        centers = rng.integers(-levels, levels, size=(12, 3)).astype(np.float32)
+        got = sampling.merge_small(labels, centers, smallest)
+        assert got.tolist() == merge_loop(labels.tolist(), centers.tolist(), smallest)
+        assert set(got) == set(range(got.max() + 1))
+
+
+def test_merging_keeps_no_differences_of_all_pairs():
+    """k^2 D numbers are 51 GB for COCO's pictures; what may be held is the k^2 distances and some copies of centers."""
+    clusters, width = 500, 256
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([np.arange(clusters), rng.integers(clusters // 2, size=4 * clusters)])
+    centers = rng.standard_normal((clusters, width), dtype=np.float32)
+    sampling.merge_small(labels[:20], centers[:20], 2)  # imports
+    tracemalloc.start()
+    try:
+        got = sampling.merge_small(labels, centers, 4)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert clusters // 3 < got.max() < clusters // 2  # many were merged, many stayed
+    assert peak < 8 * clusters**2 + 4 * 8 * clusters * width
+
+
+def test_clusters_are_those_of_k_means_merged(world, monkeypatch):
+    """What `cluster_images` gives is k-means, then merging with the smallest size that it was asked for."""
+    seen = []
+    merge = sampling.merge_small
+    monkeypatch.setattr(sampling, "merge_small", lambda *a: seen.append((a, merge(*a))) or seen[-1][1])
+    labels = sampling.cluster_images(world[0], 12, seed=0, smallest=4)
+    (((raw, centers, smallest), merged),) = seen
+    assert smallest == 4 and centers.shape == (12, 4) and len(set(raw)) == 12 > len(set(labels)) > 1
+    assert np.array_equal(labels, merged)
+    for c in range(12):
+        assert np.allclose(centers[c], world[0][raw == c].mean(0))
+
+
+def test_without_a_large_cluster_all_images_are_one(world):
+    assert sampling.cluster_images(world[0], 4, seed=0, smallest=17).tolist() == [0] * 40
 
 
 def test_too_many_clusters(world):

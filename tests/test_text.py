@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 
+from hrem_lib import training
 from hrem_lib.config import UserError
 from hrem_lib.text import Tokens, Vocabulary, WordPiece, augment_words, glove_matrix, load_text, split_words
 
@@ -65,7 +70,7 @@ def bert_folder(tmp_path):
         ("A man, a plan!", ["a", "man", "a", "plan"]),
         ("dog's surf-board -- 'quoted'", ["dog's", "surf-board", "quoted"]),
         ("dog\u2019s", ["dog's"]),
-        ("Zwölf Bären, 東京 №5 snake_case", ["zwölf", "bären", "東京", "5", "snake", "case"]),
+        ("Zwölf Bären, 東京 №5 snake_case", ["zwölf", "bären", "東", "京", "5", "snake", "case"]),
         ("cafe\u0301", ["caf\u00e9"]),  # a decomposed accent is the same word
         ("हिन्दी में", ["हिन्दी", "में"]),  # vowel marks stay in the word
         ("... !?", []),
@@ -73,6 +78,67 @@ def bert_folder(tmp_path):
 )
 def test_split_words(caption, words):
     assert split_words(caption) == words
+
+
+SCRIPTS = {
+    "Chinese": ("一个女人在冲浪，旁边有2只狗。", "一 个 女 人 在 冲 浪 旁 边 有 2 只 狗"),
+    "Chinese with Latin": ("穿T恤的男孩用wi-fi，X-光", "穿 t 恤 的 男 孩 用 wi-fi x 光"),
+    "Chinese beyond the first plane": ("𠮷野家と〇々", "𠮷 野 家 と 〇 々"),
+    "Japanese": ("サーファーが、波に乗っている。", "サ ー フ ァ ー が 波 に 乗 っ て い る"),
+    "Japanese, decomposed and narrow": ("か\u3099くせい・ﾃﾚﾋ", "が く せ い ﾃ ﾚ ﾋ"),
+    "Korean": ("여자가 파도를 탑니다.", "여자가 파도를 탑니다"),
+    "German": ("Zwölf Bären müßten's wissen: Nord-Süd", "zwölf bären müßten's wissen nord-süd"),
+    "Hindi": ("एक महिला लहर पर सर्फिंग कर रही है।", "एक महिला लहर पर सर्फिंग कर रही है"),
+    "Arabic": ("امرأةٌ تركب الأمواج، وكلبٌ.", "امرأةٌ تركب الأمواج وكلبٌ"),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_words_of_many_scripts(script):
+    caption, words = SCRIPTS[script]
+    assert split_words(caption) == words.split()
+
+
+def test_thai_words_are_cut_by_pythainlp():
+    pytest.importorskip("pythainlp")
+    words = "ผู้หญิง คน หนึ่ง กำลัง โต้คลื่น ใน ทะเล"
+    assert split_words(words.replace(" ", "")) == words.split()
+    assert split_words("สุนัขใส่T恤 (2)") == ["สุนัข", "ใส่", "t", "恤", "2"]
+
+
+def test_thai_without_pythainlp_is_refused_in_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pythainlp.tokenize", None)
+    with pytest.raises(UserError, match=r"got Thai .*'ผู้หญิงใน'.*wanted the package pythainlp") as caught:
+        Vocabulary.build(["a woman", "ผู้หญิงใน ทะเล"])
+    assert "\n" not in str(caught.value)
+
+
+def test_words_of_other_scripts_are_those_of_older_runs():
+    """The rule before characters were words of their own: vocabularies of runs in these scripts still fit."""
+    marks = "".join(c for c in map(chr, range(0x10000)) if unicodedata.category(c).startswith("M"))
+    letter = rf"(?:[^\W_][{marks}]*)"
+    older = re.compile(rf"{letter}+(?:['\-]{letter}+)*")
+    rng = random.Random(0)
+    places = [(0x20, 0x7F), (0xC0, 0x24F), (0x370, 0x6FF), (0x900, 0xDFF), (0xE80, 0x11FF), (0x1E00, 0x2E7F)]
+    places += [(0xAC00, 0xD7A3)]
+    for _ in range(3000):
+        text = "".join(rng.choice(" '-_") + chr(rng.randint(*rng.choice(places))) for _ in range(12)).replace(" ", "")
+        plain = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
+        assert split_words(text) == older.findall(plain)
+
+
+def test_a_chinese_run_learns(tmp_path):
+    """A caption that is one word is unknown in the test split: text to image finds 6 of 100 at first place then."""
+    chinese = dict(
+        zip(["a", "and", *tiny.WORDS], "一个 和 红色 蓝色 绿色 猫 狗 马 球 风筝 船 树 房子 路".split(), strict=True)
+    )
+    folder = tiny.write(tmp_path, (60, 10, 30))
+    for path in folder.glob("*_caps.txt"):
+        lines = ["".join(chinese[word] for word in line.split()) for line in path.read_text().splitlines()]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    config = tiny.config(folder, training__epochs=12, training__decay_epochs=[10], graph__interaction="none")
+    result = training.train(config, tmp_path / "run")["test"]
+    assert result["images"] == 30 and min(result["t2i"]["R@1"], result["i2t"]["R@1"]) > 30  # chance: 3.3
 
 
 def test_vocabulary_order_and_specials():
@@ -109,6 +175,8 @@ def test_vocabulary_without_words_is_refused(captions):
 def test_vocabulary_saved_and_loaded(tmp_path):
     vocabulary = Vocabulary.build(CAPTIONS)
     vocabulary.save(tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / "vocabulary.json").read_text(encoding="utf-8"))
+    assert stored == {"format": "hrem vocabulary", "version": 1, "words": vocabulary.words}
     again = load_text(tmp_path / "run")
     assert again.kind == "words" and again.words == vocabulary.words
     assert again.encode(CAPTIONS).ids.tolist() == vocabulary.encode(CAPTIONS).ids.tolist()
@@ -121,6 +189,7 @@ def test_vocabulary_saved_and_loaded(tmp_path):
         ("[1]", "got no list of words"),
         ('{"words": [1, 2]}', "got no list of words"),
         ('{"words": ["a"]}', "got first words"),
+        ('{"words": ["a", "b", "c", "d", "e"]}', r"got first words \['a', 'b', 'c', 'd'\], wanted"),
         (json.dumps({"words": ["<pad>", "<start>", "<end>", "<unk>", "a", "a"]}), "'a' more than once"),
     ],
 )
@@ -161,6 +230,14 @@ def test_gather_outside(indices):
 def test_tokens_of_no_captions():
     tokens = Vocabulary.build(CAPTIONS).encode([])
     assert len(tokens) == 0 and tokens.gather([])[0].shape == (0, 0)
+
+
+def test_which_words_of_a_caption_are_known(bert_folder):
+    vocabulary = Vocabulary.build(["a dog", "a 狗"])
+    assert vocabulary.known_words("A zebra, a 大狗!") == {"a": True, "zebra": False, "大": False, "狗": True}
+    assert vocabulary.known_words("...") == {}
+    known = WordPiece(bert_folder).known_words("A running zebra, café 狗?!")
+    assert known == {"a": True, "running": True, "zebra": False, "cafe": True, "狗": False}
 
 
 # GloVe
@@ -297,8 +374,25 @@ def test_trained_pieces():
         assert WordPiece.train(CAPTIONS[::-1], size).pieces == WordPiece.train(CAPTIONS, size).pieces
     with pytest.raises(UserError, match="got no word"):
         WordPiece.train([" "], 80)
-    with pytest.raises(UserError, match="got a size of 20, wanted at least 57"):
-        WordPiece.train(CAPTIONS, 20)
+    for size in (20, 56):
+        with pytest.raises(UserError, match=f"got a size of {size}, wanted at least 57"):
+            WordPiece.train(CAPTIONS, size)
+
+
+def test_word_pieces_keep_the_most_frequent_words():
+    words = [a + b for a in "abcdefg" for b in "abcdefg"]  # 49, with room for 38
+    pieces = WordPiece.train([" ".join(words), "gf gg gg"], 57).pieces
+    assert len(pieces) == 57 and pieces[19:22] == ["gg", "gf", "aa"]
+    assert "gd" not in pieces
+
+
+def test_word_pieces_leave_rare_letters_out():
+    """Letters and their continuations take all the room there is, and no more."""
+    letters = list("абвгдежзиклмнопрстуфхцчшщъыьэю")  # the first four of the thirty are the rarest
+    text = WordPiece.train([" ".join(letters[i:]) for i in range(30)], 57)
+    assert text.size == 57
+    ids = text.encode([letters[0], letters[3], letters[4], letters[29]]).ids.reshape(4, 3)[:, 1]
+    assert [text.pieces[i] for i in ids] == ["[UNK]", "[UNK]", letters[4], letters[29]]
 
 
 def test_trained_pieces_are_the_same_in_every_process():

@@ -7,9 +7,10 @@ import pytest
 import tiny
 import torch
 
-from hrem_lib import checkpoints, data, evaluation, training
+from hrem_lib import checkpoints, data, evaluation, sampling, training
 from hrem_lib import config as configs
 from hrem_lib.config import UserError
+from hrem_lib.losses import CollapseWatch
 from hrem_lib.model import build_model
 
 torch.set_num_threads(1)
@@ -27,11 +28,25 @@ def folder(tmp_path_factory):
     return tiny.write(tmp_path_factory.mktemp("data"))
 
 
+def plant_a_bad_last_epoch(patch):
+    """Dev's rSum after the 80 steps of four epochs becomes 0, so that a run keeps an earlier epoch than its last."""
+    real = evaluation.evaluate
+
+    def evaluate(models, split, **kwargs):
+        figures = real(models, split, **kwargs)
+        steps = models[0][0].image_encoder.projection.mlp[1].num_batches_tracked  # BatchNorm counts them
+        return {**figures, "rSum": 0.0} if split.name == "dev" and int(steps) == 80 else figures
+
+    patch.setattr(evaluation, "evaluate", evaluate)
+
+
 @pytest.fixture(scope="module")
 def finished(folder, tmp_path_factory):
-    """One whole run with fusion and neighbor batches."""
+    """One whole run with fusion and neighbor batches, whose last epoch is not the selected one."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    result = training.train(tiny.config(folder, training__epochs=4, **NEIGHBOR), out)
+    with pytest.MonkeyPatch.context() as patch:
+        plant_a_bad_last_epoch(patch)
+        result = training.train(tiny.config(folder, training__epochs=4, **NEIGHBOR), out)
     return out, result
 
 
@@ -89,7 +104,9 @@ def test_relation_terms_start_after_warm_up(finished):
 
 def test_saved_model_is_the_selected_one(finished, folder):
     out, result = finished
+    assert result["epoch"] < 4  # else a run that keeps its last epoch would pass
     run = checkpoints.load_run(out)
+    assert any(not torch.equal(weights(out)[f"model.{n}"], p) for n, p in run.model.state_dict().items())
     split = data.open_split(folder, "test")
     again = evaluation.evaluate([(run.model, run.text.encode(split.captions))], split)
     assert again["rSum"] == pytest.approx(result["test"]["rSum"])
@@ -174,8 +191,9 @@ def weights(out):
     return checkpoints.read_tensors(out / checkpoints.STATE)[0]
 
 
-def test_trap_11_same_seed_same_run(finished, folder, tmp_path):
+def test_trap_11_same_seed_same_run(finished, folder, tmp_path, monkeypatch):
     """The released code sets no seed; here two runs with one seed end bit for bit alike."""
+    plant_a_bad_last_epoch(monkeypatch)
     out, result = finished
     again = training.train(tiny.config(folder, training__epochs=4, **NEIGHBOR), tmp_path / "again")
     assert again["test"] == result["test"]
@@ -187,6 +205,7 @@ def test_trap_11_same_seed_same_run(finished, folder, tmp_path):
 
 def test_trap_10_resume_is_exact(finished, folder, tmp_path, monkeypatch):
     """The released code saves the encoders only; here an interrupted run goes on bit for bit, interaction included."""
+    plant_a_bad_last_epoch(monkeypatch)
     out, result = finished
     config = tiny.config(folder, training__epochs=4, **NEIGHBOR)
     real, calls = training.plan_epoch, []
@@ -393,3 +412,471 @@ def test_shipped_checkpoint_gives_its_figures():
     assert again["rSum"] == pytest.approx(stored["rSum"], abs=1.0)  # a rank may turn on another processor
     for direction in ("i2t", "t2i"):
         assert again[direction]["R@1"] >= 20 * 0.5  # chance with 200 pictures is 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "collapses"),
+    [
+        ({"loss.initial": "hinge", "training.learning_rate": 0.1}, True),  # hardest negatives from the first step
+        ({"loss.sampling_dim": 512, "training.learning_rate": 2e-3}, False),  # the released code's law
+    ],
+)
+def test_collapse_is_told_from_a_model_that_learns(settings, collapses):
+    """Both stand at 2 x positives x margin for many steps; one has lost all differences, the other gains them."""
+    small = {"graph.interaction": "none", "model.embed_dim": 32, "model.heads": 2, "model.word_dim": 32}
+    chosen = {"training.batch_size": 64, "sampling.neighbor_epoch": 0, "data.word_drop": 0, "data.region_drop": 0}
+    config = configs.preset("sample").override({**small, **chosen, **settings})
+    split = data.open_split(data.sample_dir(), "train")
+    text = training.make_text(config, split.captions)
+    torch.manual_seed(0)
+    model = build_model(config, split.region_dim, text.size).train()
+    train_set = data.PairDataset(split, text.encode(split.captions))
+    optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
+    watch, level_alone = CollapseWatch(), CollapseWatch()
+    watch.steps = level_alone.steps = 5
+    named, named_by_level = [], []
+    batches = [b for epoch in (1, 2) for b in sampling.random_batches(split.n_captions, 64, 0, epoch)]
+    for step, captions in enumerate(batches[:120]):
+        batch = train_set[data.BatchPlan(1, step, captions)]
+        values = training.train_step(model, batch, objective, optimizer, 2.0, relation=False)
+        named += watch.see({"initial": float(values["at_collapse_initial"])})
+        near = abs(float(values["initial"]) / float(values["collapse"]) - 1) < 0.02
+        named_by_level += level_alone.see({"initial": near})
+    assert named_by_level  # what the loss alone says
+    assert bool(named) == collapses
+
+
+# --- small data, and what is known before the first step --------------------------------------------------------------
+
+
+def drawn(images, seed):
+    """So many pictures of the sample world's training split, at random."""
+    import dataclasses
+
+    whole = data.open_split(data.sample_dir(), "train")
+    rows = np.sort(np.random.default_rng(seed).choice(whole.n_images, images, replace=False))
+    captions = [whole.captions[5 * row + k] for row in rows for k in range(5)]
+    own = np.arange(5 * images) // 5
+    return dataclasses.replace(
+        whole, features=whole.features[rows], captions=captions, image_of_caption=own, row_of_image=np.arange(images),
+        boxes=None, ids=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("images", [130, 160, 200, 250])
+def test_few_pictures_give_smaller_neighbor_batches_with_a_line(images, capsys):
+    """By the shipped model and the preset's P = 16, K = 8: k-means leaves fewer clusters of 8 pictures than 16."""
+    run, cpu = checkpoints.load_run(data.sample_run()), torch.device("cpu")
+    shrunk = 0
+    for seed in range(3):
+        config, split = configs.preset("sample").override({"training.seed": seed}), drawn(images, seed)
+        batches, kind = training.plan_epoch(config, run.model, split, 9, cpu)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(batches) == 5 * images // 128 and kind == "neighbor"
+        if batches.shape[1] == 128:
+            assert not lines
+        else:
+            shrunk += 1
+            assert 64 <= batches.shape[1] < 128
+            (line,) = lines
+            assert line.startswith("epoch 9: clusters of at least 8 images: got ") and "wanted 16; batches of" in line
+            assert f" = {batches.shape[1]} pairs" in line
+        for batch in split.image_of_caption[batches]:
+            assert len(np.unique(batch)) == batches.shape[1]  # no picture twice
+        again, _ = training.plan_epoch(config, run.model, split, 9, cpu)
+        assert np.array_equal(again, batches)
+        capsys.readouterr()
+    assert shrunk  # the draws hold what the test is about
+
+
+def test_far_too_few_pictures_go_on_with_random_batches_and_a_line(capsys):
+    run, config, split = checkpoints.load_run(data.sample_run()), configs.preset("sample"), drawn(40, 0)
+    batches, kind = training.plan_epoch(config, run.model, split, 9, torch.device("cpu"))
+    assert kind == "random" and np.array_equal(batches, sampling.random_batches(200, 128, 0, 9))
+    assert "random batches go on" in capsys.readouterr().out
+    one, kind = training.plan_epoch(config, run.model, drawn(10, 0), 9, torch.device("cpu"))  # fewer pictures than P
+    assert kind == "random" and one.shape == (1, 50)
+
+
+def test_shape_of_a_batch_that_the_clusters_allow():
+    def labels(*sizes):
+        return np.repeat(np.arange(len(sizes)), sizes)
+
+    assert sampling.batch_shape(labels(*[8] * 16), 16, 8) == (16, 8)
+    assert sampling.batch_shape(labels(*[50] * 40), 16, 8) == (16, 8)  # what suffices stays as it is
+    assert sampling.batch_shape(labels(*[9] * 14), 16, 8) == (14, 9)  # 126 of 128
+    assert sampling.batch_shape(labels(*[10] * 14), 16, 8) == (14, 9)  # not 13 x 9 = 117, not 12 x 10 = 120
+    assert sampling.batch_shape(labels(100, 100, 100), 16, 8) == (2, 64)  # as large with 2 as with any other
+    assert sampling.batch_shape(labels(*[8] * 8), 16, 8) == (8, 8)  # half of the batch
+    assert sampling.batch_shape(labels(*[9] * 7), 16, 8) is None  # 63 of 128
+    assert sampling.batch_shape(labels(200), 16, 8) is None  # one cluster: random pictures
+    assert sampling.batch_shape(labels(*[9] * 13), 16, 8, processes=4) == (12, 9)  # 117 is no multiple of 4
+    assert sampling.batch_shape(labels(*[9] * 13), 16, 8) == (13, 9)
+
+
+def interrupted(monkeypatch, config, out, epoch):
+    """A run that stops when it plans `epoch`."""
+    real = training.plan_epoch
+
+    def stop(config, model, split, now, device):
+        if now == epoch:
+            raise KeyboardInterrupt
+        return real(config, model, split, now, device)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "plan_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(config, out)
+
+
+def same_state(a, b):
+    one, other = weights(a), weights(b)
+    return set(one) == set(other) and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def test_run_with_too_few_clusters_trains_to_its_end_and_resumes_exactly(folder, tmp_path, monkeypatch, capsys):
+    """40 pictures cannot fill 9 clusters of 4 after small ones are merged."""
+    few = {"training__batch_size": 36, "sampling__clusters_per_batch": 9, "sampling__images_per_cluster": 4}
+    config = tiny.config(folder, sampling__neighbor_epoch=3, training__warmup_steps=6, training__epochs=5, **few)
+    whole = training.train(config, tmp_path / "whole")
+    shown = [line for line in capsys.readouterr().out.splitlines() if "clusters of at least 4 images: got" in line]
+    assert len(shown) == 3
+    interrupted(monkeypatch, config, tmp_path / "run", 5)
+    capsys.readouterr()
+    resumed = training.train(config, tmp_path / "run", resume=True)
+    assert [line for line in capsys.readouterr().out.splitlines() if "got" in line] == shown[2:]
+    assert resumed["test"] == whole["test"] and same_state(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data__folds": 3}, r"data.folds: got 3 for the 10 images of the split dev, wanted"),
+        ({"data__folds": 5, "data__test_split": "odd"}, r"data.folds: got 5 for the 12 images of the split odd"),
+        ({"training__batch_size": 1}, r"training.batch_size: got 1, wanted at least 2: a pair alone has no negative"),
+        ({"sampling__neighbor_epoch": 3, "sampling__clusters": 41}, r"clusters: got 41, wanted at most the 40"),
+        ({"sampling__neighbor_epoch": 3, "sampling__clusters": 4}, r"clusters: got 4, wanted at least the 5"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_the_data_forbid_is_refused_before_the_first_step(folder, tmp_path, monkeypatch, change, words):
+    import shutil
+
+    place = tmp_path / "tiny_precomp"
+    shutil.copytree(folder, place)
+    np.save(place / "odd_ims.npy", np.load(place / "train_ims.npy")[:12])
+    lines = (place / "train_caps.txt").read_text().splitlines()[:60]
+    (place / "odd_caps.txt").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(training, "train_step", lambda *a, **k: pytest.fail("a step was made"))
+    shape = {"sampling__clusters_per_batch": 5, "sampling__images_per_cluster": 4}
+    with pytest.raises(UserError, match=words):
+        training.train(tiny.config(place, **shape, **change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_split_of_one_picture_is_refused(tmp_path):
+    """Two pairs with one picture have no negative either; one region, else BatchNorm's ValueError comes first."""
+    folder = tiny.write(tmp_path, images=(1, 10, 10), regions=1)
+    with pytest.raises(UserError, match=r"train_ims.npy: got 1 picture, wanted at least 2"):
+        training.train(tiny.config(folder, training__warmup_steps=1), tmp_path / "run")
+
+
+# --- resume elsewhere -------------------------------------------------------------------------------------------------
+
+
+def test_resume_where_the_data_have_moved(finished, folder, tmp_path, monkeypatch):
+    """Other folder, loader processes and name of the device; the run folder then names the new ones."""
+    import shutil
+
+    out, result = finished
+    old, new = tmp_path / "old" / "tiny_precomp", tmp_path / "new" / "tiny_precomp"
+    shutil.copytree(folder, old)
+    config = tiny.config(old, training__epochs=4, **NEIGHBOR)
+    interrupted(monkeypatch, config, tmp_path / "run", 3)
+    new.parent.mkdir()
+    old.rename(new)
+    moved = config.override({"data.folder": str(new), "data.workers": 1, "training.device": "auto"})
+    monkeypatch.setattr(training, "pick_device", lambda name: torch.device("cpu"))
+    assert training.train(moved, tmp_path / "run", resume=True)["test"] == result["test"]
+    assert same_state(out, tmp_path / "run")
+    assert checkpoints.load_run(tmp_path / "run").config == moved
+
+
+def test_resume_with_other_data_leaves_the_config_alone(folder, tmp_path):
+    config = tiny.config(folder, training__epochs=2, training__warmup_steps=5)
+    training.train(config, tmp_path / "run")
+    other = tiny.write(tmp_path, images=(30, 10, 10))
+    with pytest.raises(UserError, match="got other training data"):
+        training.train(config.override({"data.folder": str(other)}), tmp_path / "run", resume=True)
+    assert configs.load(tmp_path / "run" / "config.json") == config
+
+
+def bert_folder(folder, captions):
+    """A BERT-type checkpoint with random weights and word pieces of `captions`."""
+    from transformers import BertConfig, BertModel
+
+    from hrem_lib.text import WordPiece
+
+    pieces = WordPiece.train(captions, 200)
+    pieces.save(folder)
+    torch.manual_seed(0)
+    sizes = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    BertModel(BertConfig(vocab_size=pieces.size, max_position_embeddings=64, hidden_act="relu", **sizes)).save_pretrained(folder)  # fmt: skip # noqa: E501
+    return {"model__text_encoder": "bert", "model__bert": str(folder)}
+
+
+def glove_file(path):
+    rows = [f"{word} " + " ".join(f"{v:.3f}" for v in np.sin(np.arange(12) + i)) for i, word in enumerate(tiny.WORDS)]
+    path.write_text("\n".join(rows) + "\n")
+    return {"model__glove": str(path)}
+
+
+@pytest.mark.parametrize("kind", ["bert", "glove"])
+def test_resume_needs_neither_glove_nor_bert_again(folder, tmp_path, monkeypatch, kind):
+    """Both are overwritten by the training state: gone after the first epoch, the run ends bit for bit the same."""
+    captions = data.open_split(folder, "train").captions
+    place = tmp_path / kind
+    change = bert_folder(place, captions) if kind == "bert" else glove_file(place)
+    config = tiny.config(folder, training__epochs=3, **change)
+    whole = training.train(config, tmp_path / "whole")
+    interrupted(monkeypatch, config, tmp_path / "run", 2)
+    place.rename(tmp_path / "elsewhere")
+    resumed = training.train(config, tmp_path / "run", resume=True)
+    assert resumed["test"] == whole["test"] and same_state(tmp_path / "whole", tmp_path / "run")
+
+
+# --- several processes ------------------------------------------------------------------------------------------------
+
+
+def test_one_process_alone_evaluates_clusters_and_writes(folder, tmp_path):
+    from test_distributed import ROOT, torchrun
+
+    script, out = str(ROOT / "tests" / "two_ranks.py"), tmp_path / "run"
+    for step in ("new", "resume"):  # a finished run, resumed: the states are read
+        done = torchrun(script, str(folder), str(out), step)
+        reports = [tmp_path / f"run.{number}.{step}.json" for number in (0, 1)]
+        assert all(path.is_file() for path in reports), done.stderr[-3000:]
+        first, second = (json.loads(path.read_text()) for path in reports)
+        assert (first["evaluations"], first["clusterings"]) == ((5, 2) if step == "new" else (2, 0))
+        assert second["evaluations"] == second["clusterings"] == 0 and second["written"] == []
+        assert "metrics.json" in first["written"]
+        assert set(second["files"]) <= {*second["read"], *first["read"], ".lock"}
+        assert not {checkpoints.MODEL, checkpoints.NEXT, "history.jsonl", "tensorboard"} & set(second["read"])
+        for name in ("weights", "epochs", "result"):
+            assert first[name] == second[name]
+    assert checkpoints.STATE in second["read"]
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert [line["sampling"] for line in history] == ["random", "neighbor", "neighbor"]
+    assert first["result"]["dev"] == max(line["dev"]["rSum"] for line in history)
+
+
+# --- a refused step ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["term", "gradient"])
+def test_trap_09_a_refused_step_leaves_batch_norm_alone(folder, tmp_path, monkeypatch, fault):
+    """In the model, and in debug.safetensors, which a new try starts from."""
+    real, seen = training.train_step, []
+
+    def step(model, batch, *args, **kwargs):
+        seen.append({name: b.clone() for name, b in model.named_buffers()})
+        if len(seen) == 3:
+            if fault == "term":
+                batch.regions[3] = float("nan")
+            else:
+                model.text_encoder.words.embedding.weight.register_hook(lambda g: g * float("inf"))
+        try:
+            return real(model, batch, *args, **kwargs)
+        except FloatingPointError:
+            seen.append({name: b.clone() for name, b in model.named_buffers()})
+            raise
+
+    monkeypatch.setattr(training, "train_step", step)
+    with pytest.raises(FloatingPointError, match="epoch 1 step 2"):
+        training.train(tiny.config(folder), tmp_path / "run")
+    first, _, before, after = seen
+    assert {name.rpartition(".")[2] for name in before} == {"running_mean", "running_var", "num_batches_tracked"}
+    stored, _ = checkpoints.read_tensors(tmp_path / "run" / checkpoints.DEBUG)
+    for name, buffer in before.items():
+        assert not torch.equal(first[name], buffer)  # a step that is taken moves them
+        assert torch.equal(after[name], buffer) and torch.equal(stored[f"model.{name}"], buffer)
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+def test_start_of_the_relation_part_is_said_once(folder, tmp_path, capsys):
+    config = tiny.config(folder, training__epochs=3, training__warmup_steps=13)  # ten steps an epoch
+    training.train(config, tmp_path / "run")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "relation part starts" in line]
+    assert line == (
+        "the relation part starts at epoch 2 step 3: enhanced, crossed_image, crossed_text, regularizer join the total "
+        "loss"
+    )
+    training.train(tiny.config(folder, training__warmup_steps=0, training__epochs=1), tmp_path / "at once")
+    assert "relation part starts" not in capsys.readouterr().out
+
+
+def test_progress_bar_shows_total_and_rate_alone(folder, tmp_path, capsys, monkeypatch):
+    """With all five terms behind it no room was left for the bar itself."""
+    import sys
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    training.train(tiny.config(folder, training__epochs=2, training__warmup_steps=2), tmp_path / "run")
+    shown = [part for part in capsys.readouterr().err.split("\r") if part.startswith("epoch 2")]
+    assert any("total=" in part and "rate=0.005" in part for part in shown)
+    assert not any("initial" in part or "crossed" in part for part in shown)
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert {"initial", "enhanced", "crossed_image", "crossed_text", "regularizer"} < set(history[1]["loss"])
+
+
+@pytest.mark.parametrize(
+    ("given", "lines", "steps"),
+    [
+        ("--training.epochs 1", ["neighbor_epoch 9 -> 0, since training.epochs is 1", "warmup_steps 200 -> 16,"], 39),
+        ("--training.batch_size 100 --training.warmup_steps 20", ["clusters_per_batch 16 -> 10, since"], 12 * 10),
+    ],
+)
+def test_first_things_that_anybody_tries_train(tmp_path, capsys, given, lines, steps):
+    """On the preset `sample`, whose neighbor batches begin in epoch 9 with 16 x 8 pairs."""
+    from hrem_lib.cli import main
+
+    small = "--model.embed_dim 16 --model.heads 2 --model.word_dim 12 --training.device cpu".split()
+    where = [] if steps == 39 else ["--data", str(tiny.write(tmp_path, images=(200, 10, 10)))]
+    assert main(["train", "sample", "--out", str(tmp_path / "run"), *where, *given.split(), *small]) == 0
+    out = capsys.readouterr().out
+    assert all(line in out for line in lines)
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert history[-1]["steps"] == steps and len(history) == (1 if steps == 39 else 12)
+    assert "regularizer" in history[-1]["loss"]  # the relation part has started
+
+
+# --- --start-from -----------------------------------------------------------------------------------------------------
+
+PLAIN = {  # nothing is drawn: the loss of a batch follows from weights and pairs
+    "model__dropout": 0.0,
+    "data__region_drop": 0.0,
+    "data__word_drop": 0.0,
+    "loss__initial": "hinge",
+    "loss__enhanced": "hinge",
+    "loss__hinge_sum_epochs": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def source(folder, tmp_path_factory):
+    """A run with fusion, of two epochs."""
+    out = tmp_path_factory.mktemp("source") / "run"
+    training.train(tiny.config(folder, training__epochs=2, training__warmup_steps=5, **PLAIN), out)
+    return out
+
+
+def first_loss(monkeypatch, config, out):
+    """All that the first step of a run reports, and the batch that it got."""
+    real, seen = training.train_step, []
+
+    def step(model, batch, *args, **kwargs):
+        values = real(model, batch, *args, **kwargs)
+        seen.append((values, batch))
+        return values
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_step", step)
+        training.train(config, out)
+    return seen[0]
+
+
+@pytest.mark.parametrize("relation", ["fusion", "none", "standalone"])
+def test_start_from_begins_with_the_weights_of_the_run(folder, source, tmp_path, monkeypatch, capsys, relation):
+    """Relation part included, where it is of the same kind."""
+    change = {"training__start_from": str(source), "graph__interaction": relation, "training__warmup_steps": 0}
+    config = tiny.config(folder, training__epochs=1, training__learning_rate=1e-3, training__seed=3, **change, **PLAIN)
+    values, batch = first_loss(monkeypatch, config, tmp_path / "run")
+    said = {"fusion": "encoders and relation part\n", "none": "encoders\n", "standalone": "the relation part is new\n"}
+    assert said[relation] in capsys.readouterr().out
+    model = checkpoints.load_run(source).model.train()  # training: BatchNorm uses the batch
+    terms, *_ = training.forward(model, training.make_objective(config), batch, relation == "fusion", True)
+    for name, term in terms.items():
+        assert float(values[name]) == pytest.approx(float(term.detach()), rel=1e-6), name
+    assert len(terms) == (5 if relation == "fusion" else 1)
+    stored = checkpoints.load_run(tmp_path / "run")
+    assert stored.config.training.start_from == str(source)
+    assert stored.text.words == checkpoints.load_run(source).text.words
+    history = json.loads((tmp_path / "run" / "history.jsonl").read_text())
+    assert history["rate"] == 1e-3 and history["epoch"] == 1
+
+
+def test_start_from_takes_the_vocabulary_of_the_run(source, tmp_path):
+    """On other captions the words keep their numbers; new words are unknown."""
+    other = tiny.write(tmp_path, images=(40, 10, 10))
+    lines = (other / "train_caps.txt").read_text().replace("horse", "zebra")
+    (other / "train_caps.txt").write_text(lines)
+    config = tiny.config(other, training__epochs=1, training__warmup_steps=2, training__start_from=str(source), **PLAIN)
+    training.train(config, tmp_path / "run")
+    words = checkpoints.load_run(tmp_path / "run").text.words
+    assert "horse" in words and "zebra" not in words and words == checkpoints.load_run(source).text.words
+
+
+def test_resume_of_a_run_that_started_from_another_does_not_need_it(folder, source, tmp_path, monkeypatch):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(source, copy)
+    config = tiny.config(folder, training__epochs=3, training__start_from=str(copy), **PLAIN)
+    whole = training.train(config, tmp_path / "whole")
+    interrupted(monkeypatch, config, tmp_path / "run", 2)
+    copy.rename(tmp_path / "gone")
+    resumed = training.train(config, tmp_path / "run", resume=True)
+    assert resumed["test"] == whole["test"] and same_state(tmp_path / "whole", tmp_path / "run")
+    with pytest.raises(UserError, match=r"got training.start_from = , wanted .*copy as in the run"):
+        training.train(config.override({"training.start_from": ""}), tmp_path / "run", resume=True)
+
+
+def test_start_from_with_bert_needs_the_run_folder_alone(folder, tmp_path):
+    place = tmp_path / "bert"
+    change = bert_folder(place, data.open_split(folder, "train").captions)
+    config = tiny.config(folder, training__epochs=2, **change)
+    training.train(config, tmp_path / "one")
+    place.rename(tmp_path / "elsewhere")
+    training.train(config.override({"training.start_from": str(tmp_path / "one")}), tmp_path / "two")
+    before, after = (checkpoints.load_run(tmp_path / name) for name in ("one", "two"))
+    assert after.model.text_encoder.words.bert.config.hidden_act == "relu" and after.text.pieces == before.text.pieces
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model__embed_dim": 32}, r"model.embed_dim: got 32, wanted 16 as in .*run, from whose weights"),
+        ({"model__heads": 4}, r"model.heads: got 4, wanted 2"),
+        ({"model__text_encoder": "bert", "model__bert": "small"}, r"model.text_encoder: got bert, wanted bigru"),
+        ({"graph__layers": 2}, r"graph.layers: got 2, wanted 1"),
+        ({"data__folder": "wide"}, r"train_ims.npy: got features of width 8, wanted 16, on which .*run learned"),
+        ({"training__start_from": "nowhere"}, r"nowhere: not found, wanted a run folder"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_start_from_refuses_what_does_not_fit(folder, source, tmp_path, change, words):
+    if change.get("data__folder"):
+        change = {"data__folder": str(tiny.write(tmp_path, width=8))}
+    settings = {"training__start_from": str(source), **PLAIN, **change}
+    place = settings.pop("data__folder", folder)
+    with pytest.raises(UserError, match=words):
+        training.train(tiny.config(place, **settings), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_start_from_on_the_command_line_takes_model_and_graph_of_the_run(folder, source, tmp_path, capsys):
+    from hrem_lib.cli import main
+
+    begin = ["train", "sample", "--start-from", str(source), "--data", str(folder)]
+    given = "--training.epochs 2 --training.warmup_steps 1 --training.learning_rate 1e-4 --training.device cpu".split()
+    assert main([*begin, "--out", str(tmp_path / "run"), *given]) == 0
+    config, before = (checkpoints.load_run(place).config for place in (tmp_path / "run", source))
+    assert (config.model, config.graph) == (before.model, before.graph)
+    assert config.training.start_from == str(source) and config.training.learning_rate == 1e-4
+    capsys.readouterr()
+    assert main([*begin, "--out", str(tmp_path / "other"), *given, "--model.embed_dim", "32"]) == 2
+    assert "model.embed_dim: got 32, wanted 16" in capsys.readouterr().err
+    assert main(["train", "sample", "--start-from", str(tmp_path), "--out", str(tmp_path / "other")]) == 2
+    assert "got no config.json, wanted a run folder" in capsys.readouterr().err

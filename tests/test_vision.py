@@ -1,5 +1,12 @@
 """Regions from `transformers` models with random weights, built from configurations: no hub, the real loading code."""
 
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +17,7 @@ from hrem_lib.config import UserError
 from hrem_lib.regions import roi_align
 from hrem_lib.vision import as_map, open_looker, pool_boxes, surest
 
+ROOT = Path(vision.__file__).resolve().parents[1]
 RESNET = dict(embedding_size=8, hidden_sizes=[8, 12, 16, 20], depths=[1, 1, 1, 1], layer_type="basic")
 
 
@@ -225,8 +233,6 @@ def test_tokens_without_a_place_are_left_out():
     ],
 )
 def test_damaged_folders(saved, tmp_path, change, words):
-    import shutil
-
     folder = tmp_path / "model"
     shutil.copytree(saved(small_vit), folder)
     change(folder)
@@ -235,8 +241,6 @@ def test_damaged_folders(saved, tmp_path, change, words):
 
 
 def test_missing_weights_are_not_replaced_by_random_ones(saved, tmp_path):
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path / "model"
@@ -261,3 +265,48 @@ def test_a_hub_name_offline_gives_one_sentence():
     with pytest.raises(UserError, match="could not be read") as error:
         open_looker("nobody/nothing-of-this-name")
     assert "\n" not in str(error.value)
+
+
+def test_code_in_a_networks_folder_is_never_run(saved, tmp_path):
+    """The name may come from another's index.json; transformers would ask at the terminal, and "yes" stands there."""
+    marker = tmp_path / "ran"
+
+    def network(name, make, file, **changes):
+        folder = tmp_path / name
+        shutil.copytree(saved(make), folder)
+        (folder / "mine.py").write_text(f"open({str(marker)!r}, 'w')\nclass C: pass\n")
+        (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | changes))
+        return str(folder)
+
+    kinds = {"AutoConfig": "mine.C", "AutoModel": "mine.C", "AutoModelForObjectDetection": "mine.C"}
+    processor = {"image_processor_type": "Mine", "auto_map": {"AutoImageProcessor": "mine.C"}}
+    within = {"model_type": "bert", "auto_map": {"AutoBackbone": f"{tmp_path / 'within'}--mine.C"}}
+    folders = [
+        network("model", small_vit, "config.json", model_type="mine", auto_map=kinds),
+        network("processor", small_vit, "preprocessor_config.json", **processor),
+        network("within", small_detr, "config.json", backbone_config=within),
+    ]
+    code = """import sys
+from hrem_lib.vision import UserError, open_looker
+for folder in sys.argv[1:]:
+    try:
+        open_looker(folder, 9)
+    except UserError as error:
+        print(error, file=sys.stderr)"""
+    command = [sys.executable, "-c", code, *folders]
+    done = subprocess.run(command, input="yes\n" * 99, capture_output=True, text=True, cwd=ROOT)
+    assert not marker.exists() and done.stdout == ""
+    wanted = "brings code of its own, which is never run here, wanted a network that is part of transformers"
+    assert done.stderr.splitlines() == [f"--model {folder}: {wanted}" for folder in folders]
+
+
+def test_every_network_is_loaded_without_code_of_its_own():
+    calls = []
+    for path in (ROOT / "hrem_lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = getattr(getattr(node, "func", None), "attr", getattr(getattr(node, "func", None), "id", ""))
+            if name in ("from_pretrained", "from_config", "pipeline"):
+                calls.append(f"{path.name} line {node.lineno}")
+                given = {keyword.arg: keyword.value for keyword in node.keywords}
+                assert getattr(given.get("trust_remote_code"), "value", None) is False, calls[-1]
+    assert len(calls) >= 6

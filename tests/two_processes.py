@@ -1,9 +1,14 @@
-"""Run by torchrun from test_distributed.py: two processes with B pairs each against one with 2B. Writes JSON."""
+"""Run by torchrun from test_distributed.py: two processes with B pairs each against one with 2B. Writes JSON.
+
+With HREM_SLOW_THREADS=1 (Linux) gloo's threads run only when nothing else does: what they leave to the end comes too
+late. Beside a process that never rests, on one processor (`taskset -c 0`), a group that outlives the run then aborts.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -46,16 +51,21 @@ def compare(dtype: torch.dtype, relation: bool, **settings) -> dict[str, float]:
     torch.manual_seed(0)
     model = build_model(found, FRAGMENTS["width"], 30).to(dtype).train()
     objective, batch = training.make_objective(found), batch_of(12, dtype)
-    forward = distributed.wrap(training.Forward(copy.deepcopy(model), objective), torch.device("cpu"))
-    several, _, _ = forward(part_of(batch), relation, True)
+    shared = copy.deepcopy(model)
+    if distributed.rank() > 0:
+        for tensor in shared.state_dict().values():
+            tensor.zero_()  # process 0's weights are taken
+    distributed.share_model(shared)
+    several, _, _ = training.forward(shared, objective, part_of(batch), relation, True)
     sum(several.values()).backward()
+    distributed.average_gradients(shared)
     number, distributed.world = distributed.world, lambda: 1  # the same library alone
-    single, _, _ = training.Forward(model, objective)(batch, relation, True)
+    single, _, _ = training.forward(model, objective, batch, relation, True)
     distributed.world = number
     sum(single.values()).backward()
-    mine = dict(forward.module.model.named_parameters())
+    mine = dict(shared.named_parameters())
     pairs = [(p.grad, mine[name].grad) for name, p in model.named_parameters() if p.grad is not None]
-    statistics = zip(model.buffers(), forward.module.model.buffers(), strict=True)
+    statistics = zip(model.buffers(), shared.buffers(), strict=True)
     return {
         "terms": max(float((several[name] - value).detach().abs()) for name, value in single.items()),
         "gradients": max(float((a - b).abs().max()) for a, b in pairs),
@@ -65,10 +75,23 @@ def compare(dtype: torch.dtype, relation: bool, **settings) -> dict[str, float]:
     }
 
 
+def threads() -> dict[int, str]:
+    """Number and name of this process's threads, by the system (Linux; elsewhere none)."""
+    folder = Path("/proc/self/task")
+    return {int(t.name): (t / "comm").read_text().strip() for t in folder.iterdir()} if folder.is_dir() else {}
+
+
 def main(out: Path) -> None:
     triplet = losses.triplet
     losses.triplet = lambda *args: triplet(*args, draw=first_of_best)
+    before = threads()
     with distributed.processes():
+        of_group = threads().keys() - before
+        if os.environ.get("HREM_SLOW_THREADS"):
+            for number in of_group:
+                os.sched_setscheduler(number, os.SCHED_IDLE, os.sched_param(0))
+        import torch.distributed.nn.functional  # as a library may, in the midst of a run
+
         results = {"world": distributed.world()}
         for name, dtype in (("float64", torch.float64), ("float32", torch.float32)):
             results[f"warm-up {name}"] = compare(dtype, False)
@@ -80,8 +103,11 @@ def main(out: Path) -> None:
         common = torch.rand(3)
         results["own draws differ"] = bool((distributed.gather(own[None])[0] != distributed.gather(own[None])[1]).all())
         results["common draws agree"] = bool((distributed.gather(common[None])[:1] == common).all())
-        if distributed.rank() == 0:
-            out.write_text(json.dumps(results, indent=1))
+        first = distributed.rank() == 0
+    results["threads of the group"] = len(of_group)
+    results["threads left"] = sorted(name for number, name in threads().items() if number in of_group)
+    if first:
+        out.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from PIL import Image
 
-from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT
+from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, plain
 
 WORD = "#8A5F00"  # the text side's orange, dark enough for letters
 EMPTY, HATCH = "#EDEDED", "#BDBDBD"
@@ -48,7 +48,7 @@ def _lines(text: str, width: int, most: int) -> str:
     """The text in lines of at most `width`, cut with three dots after `most` lines."""
     lines = textwrap.wrap(text, width)
     last = textwrap.shorten(" ".join(lines[most - 1 :]), width, placeholder=" …")
-    return "\n".join([*lines[: most - 1], last])
+    return plain("\n".join([*lines[: most - 1], last]))
 
 
 def batch_sheet(images: Sequence[np.ndarray], captions: Sequence[str], labels: Sequence[str] | None = None) -> Figure:
@@ -61,9 +61,9 @@ def batch_sheet(images: Sequence[np.ndarray], captions: Sequence[str], labels: S
         if n >= len(images):
             continue
         ax.imshow(images[n])
-        head = f"{n + 1}" + (f"  {labels[n]}" if labels else "")
+        head = f"{n + 1}" + (f"  {plain(labels[n])}" if labels else "")
         ax.set_title(head, color=WORD, weight="bold", loc="left")
-        ax.text(0, 1.0, "\n".join(textwrap.wrap(captions[n], 34)), transform=ax.transAxes, va="top", fontsize=9,
+        ax.text(0, 1.0, plain(textwrap.fill(captions[n], 34)), transform=ax.transAxes, va="top", fontsize=9,
                 position=(0, -0.04))  # fmt: skip
     return figure
 
@@ -161,7 +161,7 @@ def _nodes(
                     AnnotationBbox(OffsetImage(picture, zoom=zoom), at, xybox=shift, boxcoords="offset points",
                                    box_alignment=align, frameon=False, pad=0, annotation_clip=False)
                 )  # fmt: skip
-    for n, label in enumerate(labels):
+    for n, label in enumerate(map(plain, labels)):
         at = _at(half + n, half)
         if rows:
             ax.text(-0.7, at, label, ha="right", va="center", fontsize=9, color=WORD)
@@ -281,7 +281,7 @@ def region_word_grid(
         left.text(x, y, r, fontsize=9, weight="bold", color="white", va="top",
                   bbox=dict(facecolor=color, edgecolor="none", pad=1.5))  # fmt: skip
         line = f"{r}: " + " ".join(words[w] for w in np.flatnonzero(best_region == r))
-        below.text(0, 1 - n / shown, line, transform=below.transAxes, color=color, weight="bold", va="top")
+        below.text(0, 1 - n / shown, plain(line), transform=below.transAxes, color=color, weight="bold", va="top")
     image = right.imshow(similarity, aspect="auto", cmap="cividis")
     for i, picture_ in enumerate(crops(picture, boxes)):
         right.add_artist(
@@ -298,7 +298,7 @@ def region_word_grid(
         color = "white" if similarity[i, j] < middle else "black"
         right.add_patch(Rectangle((j - 0.42, i - 0.42), 0.84, 0.84, fill=False, edgecolor=color, linewidth=2))
     right.set_yticks([])
-    right.set_xticks(range(len(words)), words, rotation=45, ha="right", fontsize=10)
+    right.set_xticks(range(len(words)), [*map(plain, words)], rotation=45, ha="right", fontsize=10)
     right.tick_params(length=0)
     for side in right.spines.values():
         side.set_visible(False)
@@ -387,7 +387,7 @@ def guide_rows(
     ):
         ax.bar(place, values, color=color, hatch=hatch, edgecolor="white")
         ax.axhline(1 / len(labels), color="black", linestyle="--", linewidth=1)
-        ax.set_xticks(place, labels, rotation=60, ha="right", fontsize=9)
+        ax.set_xticks(place, [*map(plain, labels)], rotation=60, ha="right", fontsize=9)
         ax.set_title(title)
     axes[0].set_ylabel("share after softmax")
     axes[0].text(len(labels) - 0.5, 1 / len(labels), "all equal", ha="right", va="bottom", fontsize=9)
@@ -551,7 +551,7 @@ def relevance_sweep(
             linewidth=2.4 if strong else 1,
             marker="o^s"[place] if strong else "",
             markersize=5,
-            label=labels[j] if strong else ("the others" if place == 3 else None),
+            label=plain(labels[j]) if strong else ("the others" if place == 3 else None),
         )
     left.set(xlabel="λ, weight of the relevance", ylabel="attention", title=titles[0], ylim=(0, None))
     left.legend(fontsize=9, loc="upper left")
@@ -614,7 +614,7 @@ def arrows(
                              bboxprops=dict(edgecolor=IMAGE, linewidth=2))  # fmt: skip
         ax.add_artist(box)
     else:
-        ax.text(0, 0, "\n".join(textwrap.wrap(captions[node - b], 18)), ha="center", va="center", fontsize=9,
+        ax.text(0, 0, plain(textwrap.fill(captions[node - b], 18)), ha="center", va="center", fontsize=9,
                 bbox=dict(facecolor="white", edgecolor=TEXT, linewidth=2), zorder=5)  # fmt: skip
     ax.text(-3.65, b / 2 + 0.3, "pictures", ha="center", va="top", color=IMAGE, weight="bold")
     ax.text(2.3, b / 2 + 0.3, "captions", va="top", color=WORD, weight="bold")

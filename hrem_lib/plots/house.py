@@ -8,11 +8,13 @@ looked at.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
 import PIL.Image
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +23,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from hrem_lib.data import Split
+from hrem_lib.extract import picture_finder
 
 IMAGE, TEXT, RELATION, ERROR, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 EXTRA = ("#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -67,9 +70,35 @@ def show(figure: Figure, caption: str, alt: str) -> None:
     display(Markdown(f"*{caption}*"))
 
 
+def plain(text: str) -> str:
+    """A user's text (caption, name, query) for matplotlib, drawn letter by letter: its `$` starts no formula."""
+    return text.replace("$", r"\$")
+
+
+def fonts_for(text: str) -> tuple[list[str], str]:
+    """Font families that draw a text, to be tried in turn, and its characters that no font of this machine has.
+
+    The house's own first; what they lack is looked for in the installed fonts, the upright and regular ones first.
+    """
+    families, lacking = list(mpl.rcParams["font.family"]), {c for c in text if not c.isspace()}
+    own = [font_manager.findfont(font_manager.FontProperties(family=[name])) for name in families]
+    installed = sorted(font_manager.fontManager.ttflist, key=lambda f: (f.style != "normal", f.weight != 400))
+    installed = [f for f in installed if not re.search("last ?resort", f.name, re.IGNORECASE)]  # boxes for all letters
+    for path, name in [*((path, None) for path in own), *((f.fname, f.name) for f in installed)]:
+        if not lacking:
+            break
+        try:
+            has = {c for c in lacking if font_manager.get_font(path).get_char_index(ord(c))}
+        except (OSError, RuntimeError):  # uninstalled since matplotlib made its list, or damaged
+            continue
+        lacking -= has
+        families += [name] if has and name else []
+    return families, "".join(sorted(lacking))
+
+
 def picture(split: Split, index: int) -> PIL.Image.Image:
     """Picture `index` of a split of the sample data, RGB."""
-    with PIL.Image.open(split.folder.parent / "pictures" / split.ids[index]) as image:
+    with PIL.Image.open(picture_finder(split.folder.parent / "pictures")(split.ids[index])) as image:
         return image.convert("RGB")
 
 
@@ -178,10 +207,10 @@ def heat_map(
         ax.axhline(half - 0.5, color="white", linewidth=2)
         ax.axvline(half - 0.5, color="white", linewidth=2)
     if rows is not None:
-        ax.set_yticks(range(len(rows)), rows)
+        ax.set_yticks(range(len(rows)), [*map(plain, rows)])
     if columns is not None:
         turn = {"rotation": 45, "ha": "right"} if max(map(len, columns), default=0) > 3 else {"ha": "center"}
-        ax.set_xticks(range(len(columns)), columns, **turn)
+        ax.set_xticks(range(len(columns)), [*map(plain, columns)], **turn)
     if numbers:
         middle = np.nanmean([image.norm.vmin, image.norm.vmax])
         for i, j in np.ndindex(*values.shape):

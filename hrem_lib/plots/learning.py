@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, heat_map, thumbnails
+from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, heat_map, plain, thumbnails
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 COLORS = (IMAGE, TEXT, RELATION, ERROR, *EXTRA[:2], "#000000", GREY)
@@ -93,7 +93,7 @@ def who_was_drawn(
     for ax, (title, values) in zip(axes, counts.items(), strict=True):
         share = 100 * values / values.sum(1, keepdims=True)
         image = heat_map(ax, share, mask=~positive, limits=(0, 100))
-        ax.set_xticks(range(len(captions)), captions, rotation=90, fontsize=8)
+        ax.set_xticks(range(len(captions)), [*map(plain, captions)], rotation=90, fontsize=8)
         ax.set_yticks([])
         ax.set_title(title, fontsize=10)
     thumbnails(axes[0], pictures, "y", zoom=0.1)
@@ -206,7 +206,7 @@ def batch_pictures(
             if i < len(pictures):
                 ax.imshow(pictures[i])
                 if captions:
-                    ax.set_title(captions[name][i], fontsize=8, loc="center", y=-0.22, va="center")
+                    ax.set_title(plain(captions[name][i]), fontsize=8, loc="center", y=-0.22, va="center")
         line[0].text(-0.08, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=9)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)

@@ -19,7 +19,18 @@ from matplotlib.patches import Rectangle
 
 from hrem_lib import evaluation, scenes
 from hrem_lib.data import Split
-from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, heat_map, load_pictures, thumbnails
+from hrem_lib.plots.house import (
+    ERROR,
+    EXTRA,
+    GREY,
+    IMAGE,
+    RELATION,
+    TEXT,
+    heat_map,
+    load_pictures,
+    plain,
+    thumbnails,
+)  # fmt: skip
 from hrem_lib.text import split_words
 
 RIGHT, WRONG = "✓", "✗"
@@ -88,13 +99,13 @@ def gallery(
     height = 10 / columns * 0.72 + 0.4 + 0.17 * max(text.count("\n") + 1 for text in texts)  # picture, number, lines
     figure, axes = plt.subplots(rows, columns, figsize=(10, height * rows + 0.3 * bool(title)), squeeze=False)
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(plain(title), x=0.01, ha="left", fontsize=11)
     for ax in axes.flat[len(pictures) :]:
         ax.axis("off")
     for i, (ax, picture, text) in enumerate(zip(axes.flat, pictures, texts, strict=False)):
         _frame(ax, picture)
-        ax.set_title(names[i] if names else f"picture {i}", fontsize=10)
-        ax.set_xlabel(text, fontsize=9)
+        ax.set_title(plain(names[i]) if names else f"picture {i}", fontsize=10)
+        ax.set_xlabel(plain(text), fontsize=9)
     return figure
 
 
@@ -159,7 +170,7 @@ def caption_answers(
         true = image_of_caption == query
         for place, j in enumerate(ordered(similarity[query], true, top)):
             text = f"{RIGHT if true[j] else WRONG}  {similarity[query, j]:.2f}  {textwrap.shorten(captions[j], wrap)}"
-            right.text(0, place, text, va="center", fontsize=10, **_mark(true[j]))
+            right.text(0, place, plain(text), va="center", fontsize=10, **_mark(true[j]))
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
@@ -191,9 +202,9 @@ def picture_answers(
     for row, query in zip(axes, queries, strict=True):
         row[0].axis("off")
         text = f"“{textwrap.fill(texts[query], 21)}”"
-        row[0].text(0, 0.5, text, transform=row[0].transAxes, va="center", fontsize=9.5, color="#202020")
+        row[0].text(0, 0.5, plain(text), transform=row[0].transAxes, va="center", fontsize=9.5, color="#202020")
         if notes and query in notes:
-            row[0].set_title(notes[query], fontsize=10, color=ERROR)
+            row[0].set_title(plain(notes[query]), fontsize=10, color=ERROR)
         true = np.arange(len(similarity)) == image_of_caption[query]
         order = ordered(similarity[:, query], true, top)
         for ax, i, picture in zip(row[1:], order, load_pictures(split, order), strict=True):
@@ -556,12 +567,12 @@ def word_support(
                     weight="bold", bbox=dict(facecolor="#202020", edgecolor="none", pad=1.5))  # fmt: skip
             line = f"{number}: " + " ".join(words[j] for j in np.flatnonzero(best == r))
             line = textwrap.fill(line, 20, subsequent_indent="    ")
-            beside.text(0, 1.02 - 0.17 * number, line, transform=beside.transAxes, va="center", fontsize=10)
+            beside.text(0, 1.02 - 0.17 * number, plain(line), transform=beside.transAxes, va="center", fontsize=10)
     ax = figure.add_subplot(grid[1, :])
     for at, (color, _, hatch) in enumerate(sides):
         places = np.arange(len(words)) + (-0.2, 0.2)[at]
         bars = ax.bar(places, evidence[at].max(0), 0.38, color=color, hatch=hatch, edgecolor="white", label=titles[at])
         ax.bar_label(bars, [f"{value:.2f}" for value in evidence[at].max(0)], fontsize=9, padding=1)
-    ax.set_xticks(range(len(words)), words)
+    ax.set_xticks(range(len(words)), [*map(plain, words)])
     ax.set(ylabel="cosine of\nthe best box", ylim=(0, 1.25 * max(part.max() for part in evidence)))
     return figure

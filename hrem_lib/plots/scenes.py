@@ -19,7 +19,7 @@ from PIL import Image
 
 from hrem_lib import regions, scenes
 from hrem_lib.data import Split
-from hrem_lib.plots.house import ERROR, GREY, IMAGE, RELATION, TEXT, heat_map, thumbnails
+from hrem_lib.plots.house import ERROR, GREY, IMAGE, RELATION, TEXT, heat_map, plain, thumbnails
 
 INK = "#404040"
 LOOKS = {True: (IMAGE, "-", "✓"), False: (ERROR, "--", "✗"), None: ("#606060", ":", " ")}
@@ -208,7 +208,9 @@ def word_strip(rows: Sequence[tuple[str, Sequence[str], Sequence[int], Sequence[
             if special:
                 look = {"facecolor": "#EEEEEE", "edgecolor": "#D8D8D8", "linewidth": 0, "hatch": "//"}
             ax.add_patch(Rectangle((ends[place] - wide[place] + 0.04, 0), wide[place] - 0.08, 1, **look))
-            ax.text(middle, 0.66, token, ha="center", va="center", weight="normal" if special else "bold", color=INK)
+            ax.text(
+                middle, 0.66, plain(token), ha="center", va="center", weight="normal" if special else "bold", color=INK
+            )
             ax.text(middle, 0.24, str(number), ha="center", va="center", fontsize=9, color=INK)
             if place > 0 and word >= 0 and words[place - 1] == word:  # pieces of one word hang together
                 ax.plot([middle - wide[place], middle], [-0.17, -0.17], color=TEXT, linewidth=3, solid_capstyle="butt")
@@ -261,7 +263,7 @@ def left_out(
                 ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=ERROR, linewidth=1.2,
                                        linestyle="--", hatch="///"))  # fmt: skip
         head = f"{int(np.sum(stay))} of {len(stay)} regions stay"
-        ax.set_title(f"{head}\n{textwrap.fill(caption, 46)}", fontsize=9.5)
+        ax.set_title(f"{head}\n{plain(textwrap.fill(caption, 46))}", fontsize=9.5)
     figure.suptitle(title, x=0.005, ha="left", fontsize=11)
     return figure
 
