@@ -34,6 +34,18 @@ def _settings(extra: list[str]) -> dict[str, str]:
     return changes
 
 
+def _joined(argv: list[str]) -> list[str]:
+    """`--section.field VALUE` as one word with "=", so that VALUE is not taken for the preset."""
+    words = []
+    for word in argv:
+        last = words[-1] if words else ""
+        if last.startswith("--") and "." in last and "=" not in last and not word.startswith("--"):
+            words[-1] = f"{last}={word}"
+        else:
+            words.append(word)
+    return words
+
+
 def _stray(args: argparse.Namespace, extra: list[str]) -> UserError:
     """What to say of words that a command without settings does not know."""
     word = next((word for word in extra if word.startswith("-")), extra[0])
@@ -157,7 +169,7 @@ def _evaluate(args: argparse.Namespace, extra: list[str]) -> None:
 
     for folder in args.run:
         _check_run(folder)
-    if args.json and not args.json.parent.is_dir():
+    if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
         raise UserError(f"--json: got {args.json}, wanted a file in a folder that is there")
     device = training.pick_device(args.device)
     runs = [checkpoints.load_run(folder, device) for folder in args.run]
@@ -222,6 +234,8 @@ def _extract(args: argparse.Namespace, extra: list[str]) -> None:
 
     if min(args.workers, args.batch, args.per_image or 1) < 1 or args.per_image == 0:
         raise UserError("--workers, --batch and --per-image: wanted numbers from 1 on")
+    if not args.folder.is_dir():
+        raise UserError(f"{args.folder}: not a folder, wanted one of pictures")
     items = captions.read_captions(args.captions)
     if args.keep:
         names = set(data.read_lines(args.keep))
@@ -289,6 +303,8 @@ def _search(args: argparse.Namespace, extra: list[str]) -> None:
     _check_run(args.run)
     if (args.text is None) == (args.image is None):
         raise UserError('search: wanted either a sentence in quotation marks ("a man riding a wave") or --image FILE')
+    if args.text and Path(args.text).is_file():
+        raise UserError(f"search: got the file {args.text}, wanted --image {args.text}, or a sentence")
     if args.k < 1:
         raise UserError(f"-k: got {args.k}, wanted at least 1 answer")
     if args.image is not None and not args.image.is_file():
@@ -490,7 +506,7 @@ def main(argv: list[str] | None = None) -> int:
     # `next`: what to type after Ctrl-C; a command may say better
     args = argparse.Namespace(words=argv, next=shlex.join(["hrem", *argv]))
     try:
-        args, extra = parser().parse_known_args(argv, args)
+        args, extra = parser().parse_known_args(_joined(argv) if argv[:1] == ["train"] else argv, args)
         if extra and args.command != "train":
             raise _stray(args, extra)
         return args.run_command(args, extra) or 0
@@ -500,7 +516,10 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, OSError, FloatingPointError) as error:
         if int(os.environ.get("LOCAL_RANK", 0)):
             time.sleep(5)  # process 0 says the same, whereupon the others are ended
-        print("hrem:", " ".join(str(error).split()), file=sys.stderr)  # one line, whatever a file name holds
+        text = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            text = f"{error.filename}: {error.strerror}"  # as the other sentences, without Python's [Errno 17]
+        print("hrem:", " ".join(text.split()), file=sys.stderr)  # one line, whatever a file name holds
         return 1 if isinstance(error, FloatingPointError) else 2
     except (MemoryError, RuntimeError) as error:
         signs = ("out of memory", "allocate memory", "not enough memory")

@@ -167,6 +167,8 @@ def test_after_ctrl_c_train_goes_on_by_the_command_that_is_printed(folder, tmp_p
 def test_after_ctrl_c_every_other_command_goes_on_by_itself(run, tmp_path, capsys, monkeypatch):
     from hrem_lib import captions, regions, retrieval
 
+    monkeypatch.chdir(tmp_path)
+    Path("my photos").mkdir()
     monkeypatch.setattr(captions, "read_captions", stop)
     extract = ["extract", "my photos", "--captions", "a b.csv", "--out", "x_precomp"]
     assert interrupted(extract, capsys) == "hrem extract 'my photos' --captions 'a b.csv' --out x_precomp"
@@ -349,6 +351,14 @@ def test_bad_arguments_give_one_sentence(arguments, words, capsys, monkeypatch, 
         (["evaluate", ".", "--folds", "0"], ["--folds: got 0 for 10 images"]),
         (["evaluate", ".", "--folds", "3"], ["--folds: got 3 for 10 images"]),
         (["evaluate", ".", "--json", "no/such/file.json"], ["--json", "no/such/file.json"]),
+        (["evaluate", ".", "--json", "tensorboard"], ["--json", "tensorboard"]),
+        (["train", "--resume", ".", "--training.seed", "7"], ["training.seed = 7, wanted 0"]),
+        (["train", "--training.seed", "7", "f8k", "--resume", "."], ["training.seed = 7, wanted 0"]),
+        (["train", "--resume", ".", "--training.seed", "--out", "."], ["--training.seed", "no value"]),
+        (["train", "f8k", "--out", "config.json", *SMALL], ["hrem: config.json: Not a directory"]),
+        (["index", ".", "--out", "config.json"], ["hrem: config.json: File exists"]),
+        (["search", ".", "curves.png"], ["wanted --image curves.png"]),
+        (["extract", "photos", "--captions", "history.jsonl", "--out", "y"], ["photos: not a folder"]),
         (["evaluate", ".", "--splt", "dev"], ["'--splt'", "wanted --split"]),
         (["evaluate", "./tensorboard"], ["got no config.json"]),
         (["search", ".", "a", "red", "dog"], ["quotation marks", 'hrem search . "a red dog"']),
