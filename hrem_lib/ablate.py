@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from hrem_lib import checkpoints, data, evaluation, results, subsets
+from hrem_lib import checkpoints, data, evaluation, results, subsets, training
 from hrem_lib import config as configs
 from hrem_lib.checkpoints import write_json
 from hrem_lib.config import Config, UserError
@@ -94,7 +94,7 @@ def read_grid(grid: str | Path, data: str | Path = "") -> list[Cell]:
     try:
         for seed in seeds:
             for arm, own in arms.items():
-                config, lines = start.follow({**shared, **(own or {}), **fixed, "training.seed": seed})
+                config, lines = training.follow(start, {**shared, **(own or {}), **fixed, "training.seed": seed})
                 cells.append(Cell(path.stem, str(arm), config))
                 print("".join(f"{arm}: {line}\n" for line in lines if seed == seeds[0]), end="")
     except UserError as error:

@@ -124,7 +124,7 @@ def _train(args: argparse.Namespace, extra: list[str]) -> int | None:
         if args.start_from:
             source = checkpoints.load_config(args.start_from)  # its weights fit its own model and graph
             start = dataclasses.replace(start, model=source.model, graph=source.graph)
-        config, followed = start.follow(changes)
+        config, followed = training.follow(start, changes)
     if out is None:
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         out = Path("runs") / f"{args.preset}-{now}"

@@ -67,9 +67,8 @@ class ModelConfig:
     embed_dim: int = 1024  # D, width of the joint space
     projection: str = "mlp"  # "mlp": FC(x) + MLP(x), as released; "linear": the paper's single FC layer
     text_encoder: str = "bert"  # "bert" or "bigru"
-    bert: str = (
-        "bert-base-uncased"  # folder or hub name of a BERT-type checkpoint; "small": a small one with random weights
-    )
+    # folder or hub name of a BERT-type checkpoint; "small": a small one with random weights
+    bert: str = "bert-base-uncased"
     word_dim: int = 300  # width of the word embedding in front of the BiGRU
     min_word_count: int = 4  # words seen less often in the training captions become <unk> (as in SCAN)
     glove: str = ""  # optional GloVe text file that initializes the BiGRU's word embedding
@@ -194,9 +193,8 @@ class TrainingConfig:
 class SamplingConfig:
     """Neighbor batch sampling (Sec 3.4). The paper gives no number; all four here are choices of this project."""
 
-    neighbor_epoch: int = (
-        0  # first epoch (counted from 1) with neighbor batches; 0: never. Late, so that clusters mean something
-    )
+    # first epoch (counted from 1) with neighbor batches; 0: never. Late, so that clusters mean something
+    neighbor_epoch: int = 0
     clusters: int = 0  # k-means clusters over the training images; 0: one for every 4 x images_per_cluster images
     clusters_per_batch: int = 16  # P: clusters drawn for a batch
     images_per_cluster: int = 8  # K: images drawn of each; P x K = batch size. Few enough that a batch is not one topic
@@ -264,60 +262,6 @@ class Config:
             tree[section][key] = value
         return from_dict(tree)
 
-    def follow(self, changes: dict[str, object]) -> tuple[Config, list[str]]:
-        """`override` for a new run: settings that are not given follow those that are (choices of this project).
-
-        - Fewer epochs: `training.decay_epochs` and `sampling.neighbor_epoch` in proportion, none where the run is over.
-        - Fewer steps, by fewer epochs or a larger batch: `training.warmup_steps` in proportion.
-        - Neighbor batches whose P x K is not the batch: P and K, with K near what it was (from half to twice of it);
-          where there are no such two numbers, no neighbor batches.
-
-        What is given is never changed.
-
-        Returns:
-            the config; a line for each setting that followed
-        Raises:
-            UserError: as `override`, contradictions among the given settings included.
-        """
-        first, clusters, images = NEIGHBORS
-        wish = self.override({**changes, first: 0})  # without neighbor batches no two settings contradict each other
-        was, now, near = self.training, wish.training, self.sampling.images_per_cluster
-        shorter, because = now.epochs < was.epochs, f"training.epochs is {now.epochs}"
-        start = _cast(first, int, changes.get(first, self.sampling.neighbor_epoch))
-        new: dict[str, tuple[object, str]] = {}  # name -> value, cause
-
-        def scaled(epochs: int) -> int:
-            return -(-epochs * now.epochs // was.epochs)  # rounded up
-
-        if shorter:
-            decays = sorted({scaled(epoch) for epoch in was.decay_epochs})
-            new["training.decay_epochs"] = tuple(epoch for epoch in decays if epoch < now.epochs), because
-            if start and first not in changes:
-                start = scaled(start - 1) + 1
-                start = start if start <= now.epochs else 0
-                new[first] = start, because
-        steps, before = now.epochs * was.batch_size, was.epochs * now.batch_size  # of both runs, times one number
-        size = f"training.batch_size is {now.batch_size}"
-        if steps < before and wish.graph.interaction != "none":
-            new["training.warmup_steps"] = was.warmup_steps * steps // before, because if shorter else size
-        given = [name for name in (clusters, images) if name in changes]
-        p, k = wish.sampling.clusters_per_batch, wish.sampling.images_per_cluster
-        if start and p * k != now.batch_size and len(given) < 2:
-            pairs = [(now.batch_size // n, n) for n in range(1, now.batch_size + 1) if now.batch_size % n == 0]
-            if given:
-                pairs = [pair for pair in pairs if (pair[0] == p if clusters in given else pair[1] == k)]
-            else:
-                pairs = [pair for pair in pairs if pair[0] > 1 and near / 2 <= pair[1] <= 2 * near]
-            if pairs:
-                p, k = min(pairs, key=lambda pair: abs(pair[1] - near))
-                cause = f"{given[0]} is {changes[given[0]]}" if given else size
-                new |= {clusters: (p, cause), images: (k, cause)}
-            elif not given:
-                new[first] = 0, f"{size}, which has no divisor from {near / 2:g} to {2 * near}"
-        new = {name: both for name, both in new.items() if name not in changes and both[0] != self.value(name)}
-        lines = [f"{n} {_words(self.value(n))} -> {_words(v)}, since {cause}" for n, (v, cause) in new.items()]
-        return self.override({**changes, **{name: value for name, (value, _) in new.items()}}), lines
-
 
 _SECTIONS = {f.name: f for f in dataclasses.fields(Config) if f.name != "preset"}
 _SECTION_TYPES = {
@@ -326,11 +270,6 @@ _SECTION_TYPES = {
 }  # fmt: skip
 # settings of where a run happens, on which its result does not depend
 PLACE = ("data.folder", "data.workers", "training.device")
-NEIGHBORS = ("sampling.neighbor_epoch", "sampling.clusters_per_batch", "sampling.images_per_cluster")
-
-
-def _words(value: object) -> str:
-    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def differences(one: Config, other: Config, leave_out: tuple[str, ...] = PLACE) -> list[str]:
@@ -356,7 +295,7 @@ def nearest(name: str) -> str:
     return difflib.get_close_matches(name, inside, n=1, cutoff=0.0)[0]
 
 
-def _cast(name: str, kind: type, value: object) -> object:
+def cast(name: str, kind: type, value: object) -> object:
     """`value` as the type `kind`; text from the command line is understood, nothing is guessed."""
     wrong = UserError(f"{name}: got {_shown(value)}, wanted {getattr(kind, '__name__', kind)}")
     if typing.get_origin(kind) is tuple:
@@ -364,7 +303,7 @@ def _cast(name: str, kind: type, value: object) -> object:
         parts = [p for p in value.replace(" ", "").split(",") if p] if isinstance(value, str) else value
         if not isinstance(parts, list | tuple):
             raise UserError(f"{name}: got {_shown(value)}, wanted a list of {item.__name__} values separated by commas")
-        return tuple(_cast(name, item, part) for part in parts)
+        return tuple(cast(name, item, part) for part in parts)
     if kind is bool:
         lookup = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
         if isinstance(value, bool):
@@ -404,7 +343,7 @@ def from_dict(tree: dict, source: str = "config") -> Config:
     parts = {}
     for section, values in tree.items():
         if section == "preset":
-            parts["preset"] = _cast("preset", str, values)
+            parts["preset"] = cast("preset", str, values)
             continue
         if section not in _SECTION_TYPES:
             raise UserError(f"{source}: unknown section {_shown(section)}, wanted one of {', '.join(_SECTIONS)}")
@@ -415,8 +354,8 @@ def from_dict(tree: dict, source: str = "config") -> Config:
             if key not in kinds:
                 near = nearest(f"{section}.{key}")
                 raise UserError(f"{source}: unknown name {section}.{key[:100]}, the nearest valid name is {near}")
-        cast = {key: _cast(f"{section}.{key}", kinds[key], value) for key, value in values.items()}
-        parts[section] = _SECTION_TYPES[section](**cast)
+        read = {key: cast(f"{section}.{key}", kinds[key], value) for key, value in values.items()}
+        parts[section] = _SECTION_TYPES[section](**read)
     return Config(**parts)
 
 

@@ -140,9 +140,8 @@ def _region_mask(features: np.ndarray) -> np.ndarray:
 def _check_features(path: Path, rows: np.ndarray, features: np.ndarray, mask: np.ndarray) -> None:
     """Refuse NaN, infinity and pictures without a region; `rows`: where `features` [B,R,F] lie in the file."""
     with np.errstate(over="ignore", invalid="ignore"):
-        suspect = ~np.isfinite(features.sum(axis=-1, dtype=np.float32)).all(
-            axis=-1
-        )  # [B]; cheaper than looking at each value
+        # [B]; cheaper than looking at each value
+        suspect = ~np.isfinite(features.sum(axis=-1, dtype=np.float32)).all(axis=-1)
     for place in np.flatnonzero(suspect):
         bad = np.argwhere(~np.isfinite(features[place]))
         if len(bad):
@@ -446,13 +445,7 @@ class PairDataset:
         ids, word_index, word_mask = self.tokens.gather(captions)
         if self.text is not None:
             ids, word_index, word_mask = augment_words(ids, word_index, word_mask, rng, self.word_drop, *self.text)
-        pair = (
-            torch.from_numpy(ids),
-            torch.from_numpy(word_mask),
-            torch.from_numpy(images),
-            torch.from_numpy(captions),
-        )
-        return Batch(regions, region_mask, *pair)
+        return Batch(regions, region_mask, *map(torch.from_numpy, (ids, word_mask, images, captions)))
 
 
 def drop_regions(mask: np.ndarray, rng: np.random.Generator, drop: float) -> np.ndarray:

@@ -68,6 +68,65 @@ def make_objective(config: Config) -> Objective:
     return Objective(**settings)
 
 
+def _words(value: object) -> str:
+    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+
+
+def follow(preset: Config, changes: dict[str, object]) -> tuple[Config, list[str]]:
+    """`Config.override` for a new run: settings that are not given follow those that are (choices of this project).
+
+    - Fewer epochs: `training.decay_epochs` and `sampling.neighbor_epoch` in proportion, none where the run is over.
+    - Fewer steps, by fewer epochs or a larger batch: `training.warmup_steps` in proportion.
+    - Neighbor batches whose P x K is not the batch: P and K, with K near what it was (from half to twice of it);
+      where there are no such two numbers, no neighbor batches.
+
+    What is given is never changed.
+
+    Returns:
+        the config; a line for each setting that followed
+    Raises:
+        UserError: as `Config.override`, contradictions among the given settings included.
+    """
+    first, clusters, images = (f"sampling.{n}" for n in ("neighbor_epoch", "clusters_per_batch", "images_per_cluster"))
+    wish = preset.override({**changes, first: 0})  # without neighbor batches no two settings contradict each other
+    was, now, near = preset.training, wish.training, preset.sampling.images_per_cluster
+    shorter, because = now.epochs < was.epochs, f"training.epochs is {now.epochs}"
+    start = configs.cast(first, int, changes.get(first, preset.sampling.neighbor_epoch))
+    new: dict[str, tuple[object, str]] = {}  # name -> value, cause
+
+    def scaled(epochs: int) -> int:
+        return -(-epochs * now.epochs // was.epochs)  # rounded up
+
+    if shorter:
+        decays = sorted({scaled(epoch) for epoch in was.decay_epochs})
+        new["training.decay_epochs"] = tuple(epoch for epoch in decays if epoch < now.epochs), because
+        if start and first not in changes:
+            start = scaled(start - 1) + 1
+            start = start if start <= now.epochs else 0
+            new[first] = start, because
+    steps, before = now.epochs * was.batch_size, was.epochs * now.batch_size  # of both runs, times one number
+    size = f"training.batch_size is {now.batch_size}"
+    if steps < before and wish.graph.interaction != "none":
+        new["training.warmup_steps"] = was.warmup_steps * steps // before, because if shorter else size
+    given = [name for name in (clusters, images) if name in changes]
+    p, k = wish.sampling.clusters_per_batch, wish.sampling.images_per_cluster
+    if start and p * k != now.batch_size and len(given) < 2:
+        pairs = [(now.batch_size // n, n) for n in range(1, now.batch_size + 1) if now.batch_size % n == 0]
+        if given:
+            pairs = [pair for pair in pairs if (pair[0] == p if clusters in given else pair[1] == k)]
+        else:
+            pairs = [pair for pair in pairs if pair[0] > 1 and near / 2 <= pair[1] <= 2 * near]
+        if pairs:
+            p, k = min(pairs, key=lambda pair: abs(pair[1] - near))
+            cause = f"{given[0]} is {changes[given[0]]}" if given else size
+            new |= {clusters: (p, cause), images: (k, cause)}
+        elif not given:
+            new[first] = 0, f"{size}, which has no divisor from {near / 2:g} to {2 * near}"
+    new = {name: both for name, both in new.items() if name not in changes and both[0] != preset.value(name)}
+    lines = [f"{n} {_words(preset.value(n))} -> {_words(v)}, since {cause}" for n, (v, cause) in new.items()]
+    return preset.override({**changes, **{name: value for name, (value, _) in new.items()}}), lines
+
+
 def check_schedule(config: Config, steps: int) -> None:
     """Refuse a run in which the relation part never starts.
 

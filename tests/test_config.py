@@ -9,6 +9,7 @@ import pytest
 from hrem_lib import cli
 from hrem_lib import config as configs
 from hrem_lib.config import Config, UserError
+from hrem_lib.training import follow
 
 
 def test_paper_settings():
@@ -147,7 +148,7 @@ def test_glove_with_bert_is_refused(tmp_path, capsys):
 )
 def test_settings_that_are_not_given_follow(given, followed):
     start = configs.preset("sample")
-    config, lines = start.follow(given)
+    config, lines = follow(start, given)
     changed = configs.differences(config, start, leave_out=())
     assert set(changed) == {*followed, *given} - {n for n in given if config.value(n) == start.value(n)}
     assert {name: config.value(name) for name in followed} == followed
@@ -160,10 +161,10 @@ def test_settings_that_are_not_given_follow(given, followed):
 
 
 def test_lines_of_settings_that_follow():
-    _, lines = configs.preset("sample").follow({"training.epochs": 1})
+    _, lines = follow(configs.preset("sample"), {"training.epochs": 1})
     assert "sampling.neighbor_epoch 9 -> 0, since training.epochs is 1" in lines
     assert "training.decay_epochs 8,10 -> none, since training.epochs is 1" in lines
-    _, (line,) = configs.preset("sample").follow({"training.batch_size": 101})
+    _, (line,) = follow(configs.preset("sample"), {"training.batch_size": 101})
     assert line.endswith("since training.batch_size is 101, which has no divisor from 4 to 16")
 
 
@@ -172,7 +173,7 @@ def test_every_preset_can_be_shorter_and_in_other_batches(name):
     start = configs.preset(name)
     for epochs in (1, 2, 5):
         for batch in (2, 16, 100, 500):
-            config, _ = start.follow({"training.epochs": epochs, "training.batch_size": batch})
+            config, _ = follow(start, {"training.epochs": epochs, "training.batch_size": batch})
             assert all(after < epochs for after in config.training.decay_epochs)
             # as late in the run as in the preset
             share = start.training.warmup_steps / (start.training.epochs / start.training.batch_size)
@@ -194,4 +195,4 @@ def test_every_preset_can_be_shorter_and_in_other_batches(name):
 )
 def test_what_is_given_is_never_changed(given, words):
     with pytest.raises(UserError, match=words):
-        configs.preset("sample").follow(given)
+        follow(configs.preset("sample"), given)

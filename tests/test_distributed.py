@@ -101,8 +101,8 @@ def test_processes_are_started_by_the_command_itself(tmp_path):
     """A fault is one sentence and exit code 2: torchrun would add 30 lines."""
     folder, out = tiny.write(tmp_path), tmp_path / "run"
     command = [sys.executable, "-m", "hrem_lib", "train", "f8k", "--data", str(folder), "--out", str(out)]
-    settings = "--model.embed_dim 16 --model.heads 2 --training.epochs 1 --training.warmup_steps 3 --training.device cpu"
-    command += [*settings.split(), "--processes", "2"]
+    settings = "--model.embed_dim 16 --model.heads 2 --training.epochs 1 --training.warmup_steps 3"
+    command += [*settings.split(), "--training.device", "cpu", "--processes", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     run = functools.partial(subprocess.run, capture_output=True, text=True, env=environment)
     odd = run([*command, "--training.batch_size", "21"])

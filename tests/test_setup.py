@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,30 +39,28 @@ def test_ci_runs_the_readmes_test_command():
     assert "make test" in lines and "make assignments-check" in lines
 
 
-def test_core_stays_readable():
+@pytest.mark.parametrize(
+    ("modules", "most"),
+    [
+        ("attention pooling encoders graph interaction losses sampling model", 750),  # the method
+        ("config text data", 900),  # reading and refusing
+    ],
+)
+def test_core_stays_readable(modules, most):
     """The core is read in an afternoon: count code lines, without docstrings, comments and blank lines."""
     import ast
 
-    core = "config text data attention pooling encoders graph interaction losses sampling model".split()
     total = 0
-    for name in core:
+    for name in modules.split():
         source = (ROOT / "hrem_lib" / f"{name}.py").read_text(encoding="utf-8")
-        tree = ast.parse(source)
-        lines = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-                lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-        docs = set()
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Expr)
-                and isinstance(node.value, ast.Constant)
-                and isinstance(node.value.value, str)
-            ):
-                docs.update(range(node.lineno, node.end_lineno + 1))
-        written = source.splitlines()
-        total += sum(1 for n in lines - docs if written[n - 1].strip() and not written[n - 1].strip().startswith("#"))
-    assert total < 1600, total
+        statements = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
+        code, text = set(), set()
+        for node in statements:
+            of_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            (text if of_text else code).update(range(node.lineno, node.end_lineno + 1))
+        written = [line.strip() for line in source.splitlines()]
+        total += sum(1 for n in code - text if written[n - 1] and not written[n - 1].startswith("#"))
+    assert total <= most
 
 
 def test_importing_the_library_is_cheap():
