@@ -93,6 +93,11 @@ def test_repeated_rows_give_the_same_pairs(folder, tmp_path):
     assert [r.shape[0] for r, _ in data.image_batches(repeated, 4)] == [4, 2]  # each picture once
 
 
+def test_pictures_that_stand_twice(tmp_path):
+    folder = write(tmp_path / "p", ims=np.repeat(features(), 2, axis=0), caps=[f"c {j}" for j in range(2 * N)])
+    assert open_split(folder, "train", captions_per_image=2).row_of_image.tolist() == list(range(0, 2 * N, 2))
+
+
 def test_one_caption_a_picture(tmp_path):
     split = open_split(write(tmp_path / "p", ims=features(20), caps=[f"c {j}" for j in range(20)]), "train")
     assert split.captions_per_image == 1 and split.n_images == 20
@@ -245,6 +250,7 @@ FAULTS = {
         broken(caps=LINES[:29]),
         r"got 29 captions, wanted 30 \(5 for each of the 6 rows of train_ims\.npy\) or 6",
     ),
+    "too many captions": (broken(caps=[*LINES, "c 30"]), r"got 31 captions, wanted 30"),
     "blank line": (broken(caps=[*LINES[:7], " ", *LINES[8:]]), r"train_caps\.txt line 8: got an empty line"),
     "latin-1": (broken(caps=b"a\nb\xe4r\n"), r"train_caps\.txt line 2: got bytes that are not UTF-8"),
     "utf-16": (
@@ -392,6 +398,8 @@ def test_same_width(tmp_path):
     train = open_split(write(tmp_path / "p"), "train")
     dev = open_split(write(tmp_path / "p", "dev", ims=np.ones((N, R + 1, F), np.float32)), "dev")
     data.check_same_width([train, dev])
+    wide = [write(tmp_path / "wide", name, ims=np.ones((1, 1, 2048), np.float32)) for name in ("train", "dev")]
+    data.check_same_width([open_split(wide[0], "train"), open_split(wide[1], "dev")])
     test = open_split(write(tmp_path / "p", "test", ims=np.ones((N, R, F + 2), np.float32)), "test")
     with pytest.raises(UserError, match=r"test_ims\.npy: got features of width 10, wanted 8 as in train_ims\.npy"):
         data.check_same_width([train, dev, test])

@@ -84,6 +84,7 @@ def test_run_folder(finished):
     assert stored["seed"] == 0 and "torch" in stored["versions"] and stored["seconds"] > 0
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in history] == [1, 2, 3, 4]
+    assert {line["relation_from_step"] for line in history} == {10}
     assert [line["sampling"] for line in history] == ["random"] * 2 + ["neighbor"] * 2
     assert stored["epoch"] == max(history, key=lambda line: line["dev"]["rSum"])["epoch"]
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
