@@ -9,6 +9,7 @@ import difflib
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from hrem_lib import __version__
@@ -88,9 +89,13 @@ def _absolute(folder: str) -> str:
     return str(Path(folder).expanduser().resolve())
 
 
-def _train(args: argparse.Namespace, extra: list[str]) -> None:
+def _train(args: argparse.Namespace, extra: list[str]) -> int | None:
     from hrem_lib import checkpoints, distributed, evaluation, training
 
+    if args.processes < 1:
+        raise UserError(f"--processes: got {args.processes}, wanted at least 1")
+    if args.processes > 1 and "WORLD_SIZE" not in os.environ:
+        return distributed.launch(args.processes, [sys.executable, "-m", "hrem_lib", *args.words])
     if args.resume and args.out and args.resume != args.out:
         raise UserError(f"--out: got {args.out}, wanted {args.resume} as in --resume (or no --out)")
     out = args.resume or args.out
@@ -131,7 +136,7 @@ def _train(args: argparse.Namespace, extra: list[str]) -> None:
             result = training.train(config, folder, resume=args.resume is not None)
         except KeyboardInterrupt:
             if (out / "config.json").is_file():
-                several = " (with torchrun as before)" if distributed.world() > 1 else ""
+                several = f" --processes {args.processes}" if args.processes > 1 else ""
                 args.next = f"hrem train --resume {shlex.quote(str(out))}{several}"
             raise
     print(f"\n{config.data.test_split} split, epoch {result['epoch']} selected on {result['selected_on']}:")
@@ -395,6 +400,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/PRESET-DATE)")
     train.add_argument("--resume", type=Path, metavar="RUN", help="continue an interrupted run in its folder, with its settings (default: a new run)")  # fmt: skip # noqa: E501
     train.add_argument("--start-from", type=Path, metavar="RUN", help="a new run from the weights of another one (default: random weights)")  # fmt: skip # noqa: E501
+    train.add_argument("--processes", type=int, default=1, metavar="N", help="of this machine, that share each batch, e.g. one for each GPU (default: 1)")  # fmt: skip # noqa: E501
     train.set_defaults(run_command=_train)
 
     evaluate = commands.add_parser("evaluate", help="recalls of a run, or of an ensemble of runs")
@@ -497,16 +503,19 @@ def main(argv: list[str] | None = None) -> int:
     1 if training stopped for a value that is not finite, or the reader of the output went away.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    args = argparse.Namespace(next=shlex.join(["hrem", *argv]))  # what to type after Ctrl-C; a command may say better
+    # `next`: what to type after Ctrl-C; a command may say better
+    args = argparse.Namespace(words=argv, next=shlex.join(["hrem", *argv]))
     try:
         args, extra = parser().parse_known_args(_joined(argv) if argv[:1] == ["train"] else argv, args)
         if extra and args.command != "train":
             raise _stray(args, extra)
-        args.run_command(args, extra)
+        return args.run_command(args, extra) or 0
     except BrokenPipeError:  # e.g. `hrem ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (UserError, OSError, FloatingPointError) as error:
+        if int(os.environ.get("LOCAL_RANK", 0)):
+            time.sleep(5)  # process 0 says the same, whereupon the others are ended
         text = str(error)
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"  # as the other sentences, without Python's [Errno 17]
@@ -520,9 +529,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"hrem: {first}; a smaller training.batch_size or model needs less", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"hrem: interrupted; next: {args.next}", file=sys.stderr)
+        if not int(os.environ.get("LOCAL_RANK", 0)):
+            print(f"hrem: interrupted; next: {args.next}", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Several processes, one batch: `torchrun ... -m hrem_lib train PRESET` (torch.distributed).
+"""Several processes, one batch: `hrem train PRESET --processes N`, torchrun on several machines (torch.distributed).
 
 The association graph (Sec 3.3) is one over the batch, so it must be one over the batch of all processes: each encodes
 its share of the pairs, embeddings and fragments are gathered with their gradients, and every process computes graph,
 interaction and losses of the whole batch. W processes with B / W pairs then give the loss and the gradients of one with
-B. Without torchrun everything here does nothing.
+B. With one process everything here does nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PAST_SEEDS = 2**20  # augmentation of process r draws from seed + r x this
 
 
 def world() -> int:
-    """Number of processes that share a batch; 1 without torchrun."""
+    """Number of processes that share a batch; 1 where none were started."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
@@ -71,7 +71,7 @@ def launch(count: int, command: list[str]) -> int:
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Join the other processes that torchrun has started, if it has; NCCL on GPUs, gloo on CPUs."""
+    """Join the other processes that `launch` or torchrun has started, if any; NCCL on GPUs, gloo on CPUs."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return

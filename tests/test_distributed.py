@@ -1,5 +1,6 @@
 """Several processes: the batch whose graph is built is the whole one (two gloo processes on this machine)."""
 
+import functools
 import json
 import os
 import subprocess
@@ -94,8 +95,23 @@ def test_training_under_torchrun_writes_one_run(tmp_path):
     assert [line["sampling"] for line in history] == ["random", "neighbor"] and history[1]["loss"]["regularizer"] > 0
     assert history[0]["loss"]["initial"] < history[0]["collapse"] * 1.5  # the loss of 20 pairs, not of 10
     assert sum(line.startswith("epoch ") for line in done.stdout.splitlines()) == 2
-    odd = torchrun(*command[:-len(settings)], *settings, "--training.batch_size", "21", "--sampling.neighbor_epoch", "0", "--out", str(tmp_path / "odd"))  # fmt: skip # noqa: E501
-    assert odd.returncode != 0 and "got 21, wanted a multiple of the 2 processes" in odd.stderr
+
+
+def test_processes_are_started_by_the_command_itself(tmp_path):
+    """A fault is one sentence and exit code 2: torchrun would add 30 lines."""
+    folder, out = tiny.write(tmp_path), tmp_path / "run"
+    command = [sys.executable, "-m", "hrem_lib", "train", "f8k", "--data", str(folder), "--out", str(out)]
+    settings = "--model.embed_dim 16 --model.heads 2 --training.epochs 1 --training.warmup_steps 3 --training.device cpu"
+    command += [*settings.split(), "--processes", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    run = functools.partial(subprocess.run, capture_output=True, text=True, env=environment)
+    odd = run([*command, "--training.batch_size", "21"])
+    assert odd.returncode == 2 and not (out / "history.jsonl").exists()
+    assert odd.stderr == "hrem: training.batch_size: got 21, wanted a multiple of the 2 processes\n"
+    done = run([*command, "--training.batch_size", "20"])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sum(line.startswith("epoch ") for line in done.stdout.splitlines()) == 1
+    assert len((out / "history.jsonl").read_text().splitlines()) == 1
 
 
 def test_alone_everything_is_as_it_was():
