@@ -91,9 +91,10 @@ def test_a_run_works_from_every_directory(folder, tmp_path, monkeypatch, capsys)
     assert main(["evaluate", str(tmp_path / "run")]) == 2
     monkeypatch.chdir(folder.parent.parent)
     assert main(["evaluate", str(tmp_path / "run")]) == 0
-    for more in ([], ["--data", given], ["--data.folder", str(folder)]):
+    for more, place in (([], given), (["--data", given], str(folder)), (["--data.folder", given], str(folder))):
         assert main(["train", "f8k", "--resume", str(tmp_path / "run"), *more]) == 0, capsys.readouterr().err
-    assert json.loads(written.read_text())["data"]["folder"] == given
+        assert json.loads(written.read_text())["data"]["folder"] == place
+        written.write_text(json.dumps(tree))
 
 
 def test_resume_takes_the_runs_own_settings(run, capsys):
