@@ -306,9 +306,9 @@ def _search(args: argparse.Namespace, extra: list[str]) -> None:
     if args.text and Path(args.text).is_file():
         raise UserError(f"search: got the file {args.text}, wanted --image {args.text}, or a sentence")
     if args.k < 1:
-        raise UserError(f"-k: got {args.k}, wanted at least 1 answer")
+        raise UserError(f"-k: got {args.k}, wanted at least one answer")
     if args.image is not None and not args.image.is_file():
-        raise UserError(f"{args.image}: not found, wanted a picture")
+        raise UserError(f"{args.image}: not readable as a picture (not found)")
     device = training.pick_device(args.device)
     folder = args.index or _place_of(args.run, "index")
     if args.index or (folder / "index.json").is_file():

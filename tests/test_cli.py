@@ -91,9 +91,10 @@ def test_a_run_works_from_every_directory(folder, tmp_path, monkeypatch, capsys)
     assert main(["evaluate", str(tmp_path / "run")]) == 2
     monkeypatch.chdir(folder.parent.parent)
     assert main(["evaluate", str(tmp_path / "run")]) == 0
-    for more in ([], ["--data", given], ["--data.folder", str(folder)]):
+    for more, place in (([], given), (["--data", given], str(folder)), (["--data.folder", given], str(folder))):
         assert main(["train", "f8k", "--resume", str(tmp_path / "run"), *more]) == 0, capsys.readouterr().err
-    assert json.loads(written.read_text())["data"]["folder"] == given
+        assert json.loads(written.read_text())["data"]["folder"] == place
+        written.write_text(json.dumps(tree))
 
 
 def test_resume_takes_the_runs_own_settings(run, capsys):
@@ -364,7 +365,7 @@ def test_bad_arguments_give_one_sentence(arguments, words, capsys, monkeypatch, 
         (["search", ".", "a", "red", "dog"], ["quotation marks", 'hrem search . "a red dog"']),
         (["search", "."], ["quotation marks"]),
         (["search", ".", "a dog", "-k", "0"], ["-k: got 0"]),
-        (["search", ".", "--image", "none.jpg"], ["none.jpg: not found"]),
+        (["search", ".", "--image", "none.jpg"], ["none.jpg: not readable as a picture"]),
         (["search", ".", "a dog", "--index", "none"], ["none", "hrem index"]),
         (["results", ".."], ["got a folder of runs"]),
     ],

@@ -126,7 +126,7 @@ def test_names_are_escaped_in_the_panel(searcher):
 def test_commands(folder, tmp_path, capsys, split):
     run = tmp_path / "run"
     shutil.copytree(data.sample_run(), run)
-    assert cli.main(["search", str(run), "a dog"]) == 2
+    assert cli.main(["search", str(run), "a dog", "--index", str(run / "index")]) == 2  # without --index one is made
     assert "hrem index RUN" in capsys.readouterr().err
     assert cli.main(["index", str(run), "--export", str(tmp_path / "export")]) == 0
     assert "200 images of width 128, exact search" in capsys.readouterr().out
