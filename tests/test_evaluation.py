@@ -461,6 +461,36 @@ def test_encoding_in_batches_keeps_the_order_and_runs_each_item_once(setting):
             torch.testing.assert_close(text_emb[j], model.encode_texts(words, mask).emb[0])
 
 
+class Places(Probe):
+    """Adds a little that depends on the place in the batch and the batch's size, as products of other shapes do."""
+
+    def embed(self, x, mask, kind):
+        out = super().embed(x, mask, kind)
+        return out._replace(emb=out.emb + 1e-6 * torch.linspace(1, len(x), len(x))[:, None] * mask.size(1))
+
+
+def test_equal_inputs_in_different_batches_have_equal_embeddings(tmp_path, sine_ramp):
+    folder = tiny.write(tmp_path)
+    features, captions = np.load(folder / "dev_ims.npy"), (folder / "dev_caps.txt").read_text().splitlines()
+    features[7], features[9] = features[1], features[1]
+    features[5] = features[3]
+    features[5, -1] += 1.0  # alike but for one region
+    captions[3] = captions[31] = captions[44]
+    np.save(folder / "dev_ims.npy", features)
+    (folder / "dev_caps.txt").write_text("\n".join(captions) + "\n")
+    split = data.open_split(folder, "dev")
+    text = Vocabulary.build(split.captions, 1)
+    model, tokens = sine_ramp(Places(split.region_dim, text.size)), text.encode(split.captions)
+    image_emb, text_emb = encode_images(model, split, batch_size=3), encode_texts(model, tokens, batch_size=7)
+    assert model.seen == {"images": 10, "captions": 50}
+    assert not image_emb.is_inference() and not text_emb.is_inference()
+    words = [tuple(tokens.ids[a:b]) for a, b in itertools.pairwise(tokens.offsets)]
+    assert len(set(words)) < 50
+    for emb, inputs in ((image_emb, [x.tobytes() for x in features]), (text_emb, words)):
+        for i, j in itertools.combinations(range(len(emb)), 2):
+            assert torch.equal(emb[i], emb[j]) == (inputs[i] == inputs[j]), (i, j)
+
+
 def test_modes_are_put_back_part_by_part_even_after_an_error(setting):
     model, split, tokens = setting
     encode_images(model, split)
