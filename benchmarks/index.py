@@ -35,14 +35,19 @@ def draw(centers: np.ndarray, directions: np.ndarray, count: int, rng: np.random
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def make(folder: Path, items: int, queries: int, width: int, step: int = 50_000) -> None:
-    """items.npy (float16) and queries.npy (float32) in `folder`."""
-    rng = np.random.default_rng(0)
+def cloud(items: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Centers of groups of about 100 items, and the cloud's directions, for `draw`."""
     centers = rng.standard_normal((max(2, items // 100), width), dtype=np.float32)
     centers /= np.linalg.norm(centers, axis=1, keepdims=True)
     strength = np.arange(1, 129, dtype=np.float32) ** -0.5
     strength /= np.linalg.norm(strength)
-    directions = strength[:, None] * rng.standard_normal((128, width), dtype=np.float32) / np.sqrt(width)
+    return centers, strength[:, None] * rng.standard_normal((128, width), dtype=np.float32) / np.sqrt(width)
+
+
+def make(folder: Path, items: int, queries: int, width: int, step: int = 50_000) -> None:
+    """items.npy (float16) and queries.npy (float32) in `folder`."""
+    rng = np.random.default_rng(0)
+    centers, directions = cloud(items, width, rng)
     stored = np.lib.format.open_memmap(folder / "items.npy", "w+", np.float16, (items, width))
     for start in range(0, items, step):
         stored[start : start + step] = draw(centers, directions, min(step, items - start), rng)

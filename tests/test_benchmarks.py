@@ -38,6 +38,14 @@ def test_query_times(tmp_path):
     assert small["embeddings_ms"] > 0 < small["score_based_ms"] and "score_based_ms" not in large
 
 
+def test_clusters(tmp_path):
+    command = [sys.executable, BENCHMARKS / "clusters.py", "--images", "1500", "--width", "32"]
+    subprocess.run([*command, "--json", tmp_path / "found.json"], check=True, capture_output=True)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["clusters"] == 46 == found["clusters left"] + found["small clusters"]
+    assert found["k-means"]["cpu_seconds"] > 0 and found["merging"]["peak_gb"] < 1
+
+
 @pytest.mark.parametrize("kind", ["fusion", "standalone"])
 def test_what_the_relation_part_adds(tmp_path, kind):
     config = tiny.config(tiny.write(tmp_path), graph__interaction=kind, training__epochs=1, training__warmup_steps=2)
