@@ -50,6 +50,8 @@ class DataConfig:
     folds: int = 1  # 5 for COCO: the mean over five folds of 1,000 images is reported beside the full figures
     region_drop: float = 0.2  # probability that a region is left out in training; at least one stays
     word_drop: float = 0.2  # probability that a whole word is masked, replaced or deleted in training
+    train_share: float = 1.0  # share of the training images that is used, drawn by the seed (ablation: few pictures)
+    wrong_captions: float = 0.0  # share of the training captions that are exchanged with each other (ablation: noise)
     workers: int = 0  # loader processes; 0 works everywhere, Jupyter on Windows included
 
     def __post_init__(self):
@@ -57,6 +59,8 @@ class DataConfig:
         _between("data.folds", self.folds, 1, 1000)
         _between("data.region_drop", self.region_drop, 0, 0.95)
         _between("data.word_drop", self.word_drop, 0, 0.95)
+        _between("data.train_share", self.train_share, 0, 1, open_low=True)
+        _between("data.wrong_captions", self.wrong_captions, 0, 1)
         _between("data.workers", self.workers, 0, 256)
 
 
@@ -67,7 +71,8 @@ class ModelConfig:
     embed_dim: int = 1024  # D, width of the joint space
     projection: str = "mlp"  # "mlp": FC(x) + MLP(x), as released; "linear": the paper's single FC layer
     text_encoder: str = "bert"  # "bert" or "bigru"
-    # folder or hub name of a BERT-type checkpoint; "small": a small one with random weights
+    # folder or hub name of a BERT-type checkpoint, PACKAGE:FOLDER for a folder inside an installed Python package, or
+    # "small" for a small one with random weights
     bert: str = "bert-base-uncased"
     word_dim: int = 300  # width of the word embedding in front of the BiGRU
     min_word_count: int = 4  # words seen less often in the training captions become <unk> (as in SCAN)
@@ -125,7 +130,7 @@ class GraphConfig:
 class LossConfig:
     """Objective (Sec 3.4)."""
 
-    initial: str = "triplet"  # loss on the plain embeddings L(v, u): "triplet" or "hinge"
+    initial: str = "triplet"  # loss on the plain embeddings L(v, u): "triplet", "hinge" or "infonce" (CLIP's)
     enhanced: str = "triplet"  # loss on the terms with relation-enhanced embeddings: "triplet" or "hinge"
     terms: tuple[str, ...] = ("initial", "enhanced", "crossed")  # which L(.,.) count once the relation part has started
     regularizer_weight: float = 10.0  # weight of (14)
@@ -135,11 +140,11 @@ class LossConfig:
     sampling_dim: int = 512  # n of the weight formula; fixed in the released code, whatever D is
     draws: int = 1  # negatives drawn for each anchor and positive of (13), their mean counts; the paper draws one
     hinge_sum_epochs: int = 1  # the hinge sums over all negatives in the first epochs, then takes the hardest
-    exclude_same_image: bool = True  # pairs of the same image are no negatives of the hinge
+    exclude_same_image: bool = True  # pairs of the same image are no negatives of the hinge and of InfoNCE
 
     def __post_init__(self):
         object.__setattr__(self, "terms", tuple(self.terms))
-        _choice("loss.initial", self.initial, ("triplet", "hinge"))
+        _choice("loss.initial", self.initial, ("triplet", "hinge", "infonce"))
         _choice("loss.enhanced", self.enhanced, ("triplet", "hinge"))
         for term in self.terms:
             _choice("loss.terms", term, ("initial", "enhanced", "crossed"))
@@ -263,11 +268,7 @@ class Config:
         return from_dict(tree)
 
 
-_SECTIONS = {f.name: f for f in dataclasses.fields(Config) if f.name != "preset"}
-_SECTION_TYPES = {
-    "data": DataConfig, "model": ModelConfig, "graph": GraphConfig,
-    "loss": LossConfig, "training": TrainingConfig, "sampling": SamplingConfig,
-}  # fmt: skip
+_SECTIONS = {f.name: f.default_factory for f in dataclasses.fields(Config) if f.name != "preset"}  # name -> class
 # settings of where a run happens, on which its result does not depend
 PLACE = ("data.folder", "data.workers", "training.device")
 
@@ -279,7 +280,7 @@ def differences(one: Config, other: Config, leave_out: tuple[str, ...] = PLACE) 
 
 def names() -> list[str]:
     """All dotted field names, e.g. `training.epochs`."""
-    return [f"{s}.{f.name}" for s, cls in _SECTION_TYPES.items() for f in dataclasses.fields(cls)]
+    return [f"{s}.{f.name}" for s, cls in _SECTIONS.items() for f in dataclasses.fields(cls)]
 
 
 def nearest(name: str) -> str:
@@ -345,17 +346,17 @@ def from_dict(tree: dict, source: str = "config") -> Config:
         if section == "preset":
             parts["preset"] = cast("preset", str, values)
             continue
-        if section not in _SECTION_TYPES:
+        if section not in _SECTIONS:
             raise UserError(f"{source}: unknown section {_shown(section)}, wanted one of {', '.join(_SECTIONS)}")
         if not isinstance(values, dict):
             raise UserError(f"{source}: section {section!r}: got {type(values).__name__}, wanted an object")
-        kinds = typing.get_type_hints(_SECTION_TYPES[section])
+        kinds = typing.get_type_hints(_SECTIONS[section])
         for key in values:
             if key not in kinds:
                 near = nearest(f"{section}.{key}")
                 raise UserError(f"{source}: unknown name {section}.{key[:100]}, the nearest valid name is {near}")
         read = {key: cast(f"{section}.{key}", kinds[key], value) for key, value in values.items()}
-        parts[section] = _SECTION_TYPES[section](**read)
+        parts[section] = _SECTIONS[section](**read)
     return Config(**parts)
 
 

@@ -1,4 +1,4 @@
-"""Objective (Sec 3.4): triplet loss with distance-weighted negatives (13), the VSE++ hinge, and the named total.
+"""Objective (Sec 3.4): triplet loss with distance-weighted negatives (13), VSE++ hinge, InfoNCE, and the named total.
 
 Similarity is the cosine of unit-length embeddings. Rows of a similarity matrix are the anchors; the other direction is
 its transpose. Every in-batch pair with the same image is a positive.
@@ -6,6 +6,7 @@ its transpose. Every in-batch pair with the same image is a positive.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -67,9 +68,10 @@ class PairLoss(NamedTuple):
     """One L(a, b) and what is worth watching about it."""
 
     loss: Tensor  # sum over positives and both directions, scalar
-    positives: int  # (anchor, positive) pairs of one direction; collapse shows as 2 x positives x margin
+    positives: int  # (anchor, positive) pairs of one direction
     without_negative: Tensor  # rows without an admissible negative, both directions, scalar
     spread: Tensor  # see `spread`, scalar
+    level: float | Tensor  # what it costs when all embeddings are alike; triplet and hinge: 2 x positives x margin
 
 
 @torch.no_grad()
@@ -119,7 +121,8 @@ def triplet(
         violation = F.relu(margin - scores[anchors, matches] + scores[anchors, negatives])
         total = total + torch.where(found, violation, 0).sum() / draws
         missing = missing + (weights.sum(1) == 0).sum()
-    return PairLoss(total, anchors.numel() // draws, missing, spread(similarity))
+    pairs = anchors.numel() // draws
+    return PairLoss(total, pairs, missing, spread(similarity), 2 * pairs * margin)
 
 
 def hinge(
@@ -147,38 +150,44 @@ def hinge(
     for scores in (similarity, similarity.T):
         cost = F.relu(margin + scores - scores.diagonal()[:, None]).masked_fill(excluded, 0)
         total = total + (cost.amax(1) if hardest else cost).sum()
-    return PairLoss(total, size, 2 * excluded.all(1).sum(), spread(similarity))
+    return PairLoss(total, size, 2 * excluded.all(1).sum(), spread(similarity), 2 * size * margin)
+
+
+def infonce(
+    image_emb: Tensor, text_emb: Tensor, image_ids: Tensor, logit_scale: Tensor, exclude_same_image: bool = True
+) -> PairLoss:
+    """InfoNCE as in CLIP (Radford et al., ICML 2021, Sec 2.3): cross-entropy of the right candidate, both directions.
+
+    `- log softmax_j(exp(t) s(i, j))[i]`, summed over the batch and both directions like the other losses (CLIP
+    takes the mean; the gradient's norm is clipped). It is not part of HREM.
+
+    Args:
+        image_emb, text_emb: unit length [B,D]
+        image_ids: equal where two pairs show the same image [B]
+        logit_scale: t, log of the inverse temperature, learned, scalar; at most log 100, as in CLIP
+        exclude_same_image: the other pairs of the same image are no candidates
+    """
+    similarity = _similarity(image_emb, text_emb)
+    size = similarity.size(0)
+    own = torch.eye(size, dtype=torch.bool, device=similarity.device)
+    excluded = (image_ids[:, None] == image_ids[None, :]) & ~own & exclude_same_image
+    logits = (similarity * logit_scale.clamp(max=math.log(100)).exp()).masked_fill(excluded, -torch.inf)
+    right = torch.arange(size, device=similarity.device)
+    total = sum(F.cross_entropy(scores, right, reduction="sum") for scores in (logits, logits.T))
+    candidates = (~excluded).sum(1)
+    level = 2 * candidates.float().log().sum()
+    return PairLoss(total, size, 2 * (candidates == 1).sum(), spread(similarity), level)
 
 
 def at_collapse(pair: PairLoss, margin: float) -> Tensor:
     """Whether L(a, b) stands where it stands when all embeddings are alike, and they are; bool scalar.
 
-    The loss is within 2 % of 2 x positives x margin, and the similarities of an anchor's candidates differ by less than
+    The loss is within 2 % of `PairLoss.level`, and the similarities of an anchor's candidates differ by less than
     a hundredth of the margin (measured: at least two hundredths while a model learns, under half of one after a
     collapse). The loss alone does not tell: a law that draws negatives about as near as the positive (n = 512, the
     hardest) holds a model that learns at that level for hundreds of steps.
     """
-    level = 2 * pair.positives * margin
-    return ((pair.loss.detach() - level).abs() < 0.02 * level) & (pair.spread < margin / 100)
-
-
-class CollapseWatch:
-    """Counts, for each L(a, b), the steps in a row that it has stood `at_collapse`; `counts` continue a resumed run."""
-
-    steps = 100  # that many in a row are a mode collapse
-
-    def __init__(self, counts: dict[str, int] | None = None):
-        self.counts = dict(counts or {})
-
-    def see(self, near: dict[str, float]) -> list[str]:
-        """Count a step; `near`: `at_collapse` by name. Returns the names that are collapsed from this step on."""
-        self.counts = {name: self.counts.get(name, 0) + 1 if standing else 0 for name, standing in near.items()}
-        return [name for name, count in self.counts.items() if count == self.steps]
-
-    @property
-    def collapsed(self) -> list[str]:
-        """Names that are collapsed now."""
-        return [name for name, count in self.counts.items() if count >= self.steps]
+    return ((pair.loss.detach() - pair.level).abs() < 0.02 * pair.level) & (pair.spread < margin / 100)
 
 
 class Objective(NamedTuple):
@@ -194,12 +203,15 @@ class Objective(NamedTuple):
     sampling_dim: int = 512
     exclude_same_image: bool = True
     draws: int = 1
+    logit_scale: Tensor | None = None  # of `infonce`, the model's
 
     def pair(self, kind: str, image_emb: Tensor, text_emb: Tensor, image_ids: Tensor, hardest: bool) -> PairLoss:
-        """One L(a, b) of the chosen kind, "triplet" or "hinge"."""
+        """One L(a, b) of the chosen kind, "triplet", "hinge" or "infonce"."""
         if kind == "triplet":
             law = (self.sampling_dim, self.cutoff, self.min_distance)
             return triplet(image_emb, text_emb, image_ids, self.margin, *law, self.draws)
+        if kind == "infonce":
+            return infonce(image_emb, text_emb, image_ids, self.logit_scale, self.exclude_same_image)
         return hinge(image_emb, text_emb, image_ids, self.margin, hardest, self.exclude_same_image)
 
     def __call__(

@@ -77,6 +77,7 @@ class HREM(nn.Module):
     def __init__(self, image_encoder: ImageEncoder, text_encoder: TextEncoder, relation: Relation | None = None):
         super().__init__()
         self.image_encoder, self.text_encoder, self.relation = image_encoder, text_encoder, relation
+        self.register_parameter("logit_scale", None)  # the learned temperature of `losses.infonce`, where it is used
 
     def encode_images(self, regions: Tensor, region_mask: Tensor, return_weights: bool = False) -> Encoded:
         """Region features [B,R,F] and mask [B,R] -> `Encoded`, `emb` = v."""
@@ -140,4 +141,7 @@ def build_model(
             g.use_relevance,
             g.normalize_input,
         )
-    return HREM(image_encoder, text_encoder, relation)
+    model = HREM(image_encoder, text_encoder, relation)
+    if config.loss.initial == "infonce":
+        model.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())  # CLIP's start
+    return model

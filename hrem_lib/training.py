@@ -6,6 +6,8 @@ after the epoch has been selected.
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import json
 import platform
 import sys
@@ -23,7 +25,7 @@ from tqdm import tqdm
 from hrem_lib import checkpoints, data, distributed, evaluation, sampling
 from hrem_lib import config as configs
 from hrem_lib.config import Config, UserError
-from hrem_lib.losses import CollapseWatch, Objective, at_collapse
+from hrem_lib.losses import Objective, at_collapse
 from hrem_lib.model import HREM, build_model
 from hrem_lib.text import Vocabulary, WordPiece, glove_matrix
 
@@ -64,7 +66,7 @@ def rate_at(config: Config, epoch: int) -> float:
 
 def make_objective(config: Config) -> Objective:
     """The objective with a config's settings."""
-    settings = {name: getattr(config.loss, name) for name in Objective._fields}
+    settings = {name: getattr(config.loss, name) for name in Objective._fields if name != "logit_scale"}
     return Objective(**settings)
 
 
@@ -212,6 +214,7 @@ def forward(
     related = model.relate(images, texts) if relation else None
     enhanced = () if related is None else (related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
     image_ids = distributed.gather(batch.image_ids)
+    objective = objective._replace(logit_scale=model.logit_scale)
     terms, pairs = objective(images.emb, texts.emb, image_ids, *enhanced, hardest=hardest)
     return terms, pairs, (images.emb, texts.emb)
 
@@ -245,7 +248,7 @@ def train_step(
         hardest: see `losses.hinge`
     Returns:
         named loss terms, `total`, `grad_norm` (before clipping), `without_negative`, `collapse` (what one L(.,.)
-        costs when all embeddings are alike: 2 x positives x margin) and `at_collapse_NAME`, detached scalars
+        costs when all embeddings are alike, `PairLoss.level`) and `at_collapse_NAME`, detached scalars
     Raises:
         FloatingPointError: a term or a gradient is not finite; weights, BatchNorm's statistics and optimizer are left
             as they were.
@@ -276,9 +279,28 @@ def train_step(
     optimizer.step()
     missing = sum(pair.without_negative for pair in pairs.values())
     values = {**terms, "total": total, "grad_norm": norm, "without_negative": missing}
-    collapse = 2 * objective.margin * next(iter(pairs.values())).positives
+    collapse = next(iter(pairs.values())).level
     near = {NEAR + name: at_collapse(pair, objective.margin) for name, pair in pairs.items()}
-    return {name: value.detach() for name, value in values.items()} | {"collapse": torch.tensor(collapse)} | near
+    return {name: value.detach() for name, value in values.items()} | {"collapse": torch.as_tensor(collapse)} | near
+
+
+class CollapseWatch:
+    """Counts, for each L(a, b), the steps in a row that it has stood `at_collapse`; `counts` continue a resumed run."""
+
+    steps = 100  # that many in a row are a mode collapse
+
+    def __init__(self, counts: dict[str, int] | None = None):
+        self.counts = dict(counts or {})
+
+    def see(self, near: dict[str, float]) -> list[str]:
+        """Count a step; `near`: `at_collapse` by name. Returns the names that are collapsed from this step on."""
+        self.counts = {name: self.counts.get(name, 0) + 1 if standing else 0 for name, standing in near.items()}
+        return [name for name, count in self.counts.items() if count == self.steps]
+
+    @property
+    def collapsed(self) -> list[str]:
+        """Names that are collapsed now."""
+        return [name for name, count in self.counts.items() if count >= self.steps]
 
 
 def fit(
@@ -452,6 +474,54 @@ def _line(line: dict, epochs: int, is_best: bool) -> str:
     return f"{text}{' *' if is_best else '  '}  {line['sampling']:<8}  {line['seconds']:.0f} s"
 
 
+def take_share(split: data.Split, share: float, seed: int) -> data.Split:
+    """A share of the images, drawn by the seed, with their captions (ablation: few pictures); boxes are left behind."""
+    if share == 1:
+        return split
+    count = max(1, round(share * split.n_images))
+    kept = np.sort(np.random.default_rng([seed, 2]).permutation(split.n_images)[:count])
+    group = split.captions_per_image
+    captions = [split.captions[i * group + k] for i in kept for k in range(group)]
+    ids = None if split.ids is None else [split.ids[i] for i in kept]
+    rows, owners = split.row_of_image[kept], np.arange(count * group, dtype=np.int64) // group
+    return dataclasses.replace(
+        split, captions=captions, image_of_caption=owners, row_of_image=rows, boxes=None, ids=ids
+    )
+
+
+def exchange_captions(split: data.Split, share: float, seed: int) -> data.Split:
+    """A share of the captions, drawn by the seed, each in the place of another of them (ablation: wrong pairs)."""
+    count = round(share * split.n_captions)
+    if count < 2:
+        return split
+    places = np.random.default_rng([seed, 3]).permutation(split.n_captions)[:count]
+    captions = list(split.captions)
+    for place, other in zip(places, np.roll(places, 1), strict=True):
+        captions[place] = split.captions[other]
+    return dataclasses.replace(split, captions=captions)
+
+
+def package_folder(name: str) -> str:
+    """The path of PACKAGE:FOLDER, a folder inside an installed Python package; any other name as it is.
+
+    The package is found, not imported: nothing of it runs.
+
+    Raises:
+        UserError: it is not installed, or has no such folder.
+    """
+    package, colon, inside = name.partition(":")
+    if not colon or not package.isidentifier() or Path(name).exists():
+        return name
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        wanted = package.replace("_", "-")
+        raise UserError(f"model.bert: got {name}, but {package} is not installed, wanted: pip install {wanted}")
+    path = Path(found.submodule_search_locations[0]) / inside
+    if not path.is_dir():
+        raise UserError(f"model.bert: got {name}, but {package} has no folder {inside}, wanted another version of it")
+    return str(path)
+
+
 def make_text(config: Config, captions: list[str]) -> Vocabulary | WordPiece:
     """The text side: words of the training captions for the BiGRU, word pieces for BERT."""
     if config.model.text_encoder == "bigru":
@@ -493,6 +563,8 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
     splits = {name: data.open_split(folder, name, config.data.captions_per_image)
               for name in dict.fromkeys(["train", select, config.data.test_split])}  # fmt: skip
     data.check_same_width(list(splits.values()))
+    splits["train"] = take_share(splits["train"], config.data.train_share, t.seed)
+    splits["train"] = exchange_captions(splits["train"], config.data.wrong_captions, t.seed)
     train_split, dev_split, test_split = splits["train"], splits[select], splits[config.data.test_split]
     device = pick_device(t.device)
     check_data(config, train_split, [dev_split, test_split])
@@ -555,16 +627,17 @@ def _train(
     if resume:
         print(f"{out}: " + ("continues" if has_state else "no checkpoint yet, starts from the beginning"))
     torch.manual_seed(t.seed)
-    vectors = bert_config = None
+    vectors, bert_config, here = None, None, config
     if has_state or source:  # the weights come from there, so neither model.bert nor model.glove is read
         text, bert_config = checkpoints.read_text(out if has_state else Path(t.start_from))
     else:
-        text = make_text(config, train_split.captions)
+        here = config.override({"model.bert": package_folder(config.model.bert)})
+        text = make_text(here, train_split.captions)
     if config.model.glove and not (has_state or source):
         matrix, found = glove_matrix(config.model.glove, text, config.model.word_dim, t.seed)
         vectors = torch.from_numpy(matrix)
         print(f"GloVe: {found} of {text.size} words found")
-    model = build_model(config, train_split.region_dim, text.size, vectors, bert_config)
+    model = build_model(here, train_split.region_dim, text.size, vectors, bert_config)
     if source and not has_state:
         print(f"weights from {t.start_from}: {take_weights(model, source, config)}")
     model = model.to(device)

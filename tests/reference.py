@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 # ------------------------------------------------------------------------------------ regions (hrem_lib.regions)
@@ -129,6 +131,19 @@ def hinge_loop(similarity, ids, margin, hardest, exclude_same_image):
                     continue
                 costs.append(max(0.0, margin + scores[i][j] - scores[i][i]))
             total += max(costs) if hardest else sum(costs)
+    return total
+
+
+def infonce_loop(similarity, ids, logit_scale, exclude_same_image):
+    """Cross-entropy of the right candidate over both directions; the inverse temperature is at most 100."""
+    total, size, inverse = 0.0, len(ids), min(math.exp(logit_scale), 100.0)
+    for scores in (similarity, [list(column) for column in zip(*similarity, strict=True)]):
+        for i in range(size):
+            weights = 0.0
+            for j in range(size):
+                if j == i or not exclude_same_image or ids[i] != ids[j]:
+                    weights += math.exp(inverse * (scores[i][j] - scores[i][i]))
+            total += math.log(weights)
     return total
 
 

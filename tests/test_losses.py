@@ -10,17 +10,17 @@ import torch
 from composition import close, first_of_best, one_direction
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import hinge_loop, triplet_loop, weights_loop
+from reference import hinge_loop, infonce_loop, triplet_loop, weights_loop
 from torch.nn import functional as F
 
 from hrem_lib.losses import (
-    CollapseWatch,
     Objective,
     PairLoss,
     at_collapse,
     distance_weights,
     draw_negatives,
     hinge,
+    infonce,
     spread,
     triplet,
 )
@@ -233,22 +233,12 @@ def test_collapse_costs_the_margin_of_every_pair():
     close(got.loss, torch.tensor(2 * got.positives * 0.2, dtype=torch.float64), 1e-10)
 
 
-def test_collapse_watch_counts_steps_in_a_row():
-    watch = CollapseWatch()
-    for step in range(1, 250):
-        named = watch.see({"initial": step != 60, "enhanced": step > 30})
-        assert named == {160: ["initial"], 130: ["enhanced"]}.get(step, [])
-    assert watch.collapsed == ["initial", "enhanced"]
-    again = CollapseWatch(watch.counts)  # a resumed run counts on, and does not name them anew
-    assert again.see({"initial": True, "enhanced": False}) == [] and again.collapsed == ["initial"]
-
-
 @pytest.mark.parametrize(("loss", "near"), [(4.0, True), (4.07, True), (3.93, True), (4.09, False), (3.91, False)])
 def test_at_collapse_is_two_percent_and_no_spread(loss, near):
     flat, wide = torch.tensor(0.0019), torch.tensor(0.0021)  # a hundredth of the margin: 0.002
-    assert bool(at_collapse(PairLoss(torch.tensor(loss), 10, torch.tensor(0), flat), 0.2)) == near  # 2 x 10 x 0.2 = 4
-    assert not at_collapse(PairLoss(torch.tensor(loss), 10, torch.tensor(0), wide), 0.2)
-    assert not at_collapse(PairLoss(torch.tensor(float("nan")), 10, torch.tensor(0), flat), 0.2)
+    assert bool(at_collapse(PairLoss(torch.tensor(loss), 10, torch.tensor(0), flat, 4.0), 0.2)) == near
+    assert not at_collapse(PairLoss(torch.tensor(loss), 10, torch.tensor(0), wide, 4.0), 0.2)
+    assert not at_collapse(PairLoss(torch.tensor(float("nan")), 10, torch.tensor(0), flat, 4.0), 0.2)
 
 
 def test_spread_is_that_of_the_flatter_direction():
@@ -272,6 +262,47 @@ def test_hard_negatives_of_a_model_that_learns_are_no_collapse(law):
     point = image[:1].expand(64, -1)
     for v, u in ((point, point), (point, text), (image, point)):  # one modality is enough for spread
         assert Objective(**law)(v, u, torch.arange(64))[1]["initial"].spread < 1e-6
+
+
+# --- InfoNCE ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exclude", [True, False])
+@pytest.mark.parametrize("scale", [0.0, 2.66, 9.0])  # the last one is above CLIP's limit, log 100
+def test_infonce_is_the_loop(exclude, scale):
+    v, u = unit_vectors(), unit_vectors(seed=1)
+    got = infonce(v, u, IDS, torch.tensor(scale, dtype=torch.float64), exclude)
+    wanted = infonce_loop((v @ u.T).tolist(), IDS.tolist(), scale, exclude)
+    close(got.loss, torch.tensor(wanted, dtype=torch.float64), 1e-10)
+
+
+def test_infonce_without_scale_is_chance_and_that_is_its_level():
+    """All candidates alike: the logarithm of their number, which is smaller where a picture stands twice."""
+    v = unit_vectors(1).expand(6, -1)
+    got = infonce(v, v, IDS, torch.tensor(2.0))
+    by_hand = 2 * (4 * math.log(5) + 2 * math.log(6))  # 7 and 3 stand twice, 1 and 9 once
+    assert float(got.loss) == pytest.approx(by_hand) and float(got.level) == pytest.approx(by_hand)
+    assert at_collapse(got, 0.2) and int(got.without_negative) == 0
+    assert not at_collapse(infonce(unit_vectors(), unit_vectors(seed=1), IDS, torch.tensor(2.0)), 0.2)
+    alone = infonce(v[:2], v[:2], torch.tensor([4, 4]), torch.tensor(2.0))
+    assert float(alone.loss) == 0 and int(alone.without_negative) == 4
+
+
+def test_infonce_learns_its_temperature_up_to_a_hundred():
+    v, u = unit_vectors(), unit_vectors(seed=1)
+    for start, moves in ((2.0, True), (4.7, False)):  # log 100 = 4.605
+        scale = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+        infonce(v, u, IDS, scale).loss.backward()
+        assert bool(scale.grad != 0) == moves
+
+
+def test_infonce_is_a_choice_for_the_plain_embeddings():
+    v, u = unit_vectors(), unit_vectors(seed=1)
+    scale = torch.tensor(2.0, dtype=torch.float64)
+    terms, _ = Objective("infonce", logit_scale=scale)(v, u, IDS, u, v, torch.tensor(0.0))
+    close(terms["initial"], infonce(v, u, IDS, scale).loss, 1e-12)
+    _, pairs = Objective("infonce", "hinge", logit_scale=scale)(v, u, IDS, u, v, torch.tensor(0.0))
+    close(pairs["enhanced"].loss, hinge(u, v, IDS).loss, 1e-12)
 
 
 def test_permuting_the_batch_changes_nothing():

@@ -1,5 +1,6 @@
 """The loop and the main job: it learns, repeats itself, resumes exactly and refuses what cannot work."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,6 @@ import torch
 from hrem_lib import checkpoints, data, evaluation, sampling, training
 from hrem_lib import config as configs
 from hrem_lib.config import UserError
-from hrem_lib.losses import CollapseWatch
 from hrem_lib.model import build_model
 
 torch.set_num_threads(1)
@@ -433,7 +433,7 @@ def test_collapse_is_told_from_a_model_that_learns(settings, collapses):
     model = build_model(config, split.region_dim, text.size).train()
     train_set = data.PairDataset(split, text.encode(split.captions))
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
-    watch, level_alone = CollapseWatch(), CollapseWatch()
+    watch, level_alone = training.CollapseWatch(), training.CollapseWatch()
     watch.steps = level_alone.steps = 5
     named, named_by_level = [], []
     batches = [b for epoch in (1, 2) for b in sampling.random_batches(split.n_captions, 64, 0, epoch)]
@@ -881,3 +881,99 @@ def test_start_from_on_the_command_line_takes_model_and_graph_of_the_run(folder,
     assert "model.embed_dim: got 32, wanted 16" in capsys.readouterr().err
     assert main(["train", "sample", "--start-from", str(tmp_path), "--out", str(tmp_path / "other")]) == 2
     assert "got no config.json, wanted a run folder" in capsys.readouterr().err
+
+
+def test_collapse_watch_counts_steps_in_a_row():
+    watch = training.CollapseWatch()
+    for step in range(1, 250):
+        named = watch.see({"initial": step != 60, "enhanced": step > 30})
+        assert named == {160: ["initial"], 130: ["enhanced"]}.get(step, [])
+    assert watch.collapsed == ["initial", "enhanced"]
+    again = training.CollapseWatch(watch.counts)  # a resumed run counts on, and does not name them anew
+    assert again.see({"initial": True, "enhanced": False}) == [] and again.collapsed == ["initial"]
+
+
+# --- other losses and data --------------------------------------------------------------------------------------------
+
+
+def test_infonce_learns_with_its_temperature_and_resumes_exactly(folder, tmp_path, monkeypatch):
+    config = tiny.config(folder, loss__initial="infonce", training__epochs=3)
+    whole = training.train(config, tmp_path / "whole")
+    assert whole["test"]["rSum"] > 350  # chance is 331 of 600 for the ten pictures
+    scale = float(checkpoints.load_run(tmp_path / "whole").model.logit_scale.detach())
+    assert abs(scale - np.log(1 / 0.07)) > 1e-3  # it has moved from CLIP's start
+    history = [json.loads(line) for line in (tmp_path / "whole" / "history.jsonl").read_text().splitlines()]
+    assert history[0]["collapse"] == pytest.approx(2 * 20 * np.log(20), rel=0.05)  # a picture may stand twice
+    interrupted(monkeypatch, config, tmp_path / "run", 2)
+    resumed = training.train(config, tmp_path / "run", resume=True)
+    assert resumed["test"] == whole["test"] and same_state(tmp_path / "whole", tmp_path / "run")
+    assert checkpoints.load_run(tmp_path / "run").model.logit_scale is not None
+
+
+def test_share_of_the_training_images(folder):
+    """Drawn by the seed, whole pictures with their own captions; all other splits stay."""
+    split = data.open_split(folder, "train")
+    part = training.take_share(split, 0.25, seed=3)
+    assert (part.n_images, part.n_captions) == (10, 50) and part.image_of_caption.tolist() == np.repeat(
+        range(10), 5
+    ).tolist()
+    images = part.row_of_image.tolist()
+    assert images == sorted(set(images)) and part.captions == [
+        c for i in images for c in split.captions[5 * i : 5 * i + 5]
+    ]
+    assert torch.equal(part.regions([4])[0], split.regions([images[4]])[0])
+    assert training.take_share(split, 0.25, seed=3).captions == part.captions
+    assert training.take_share(split, 0.25, seed=4).captions != part.captions
+    assert training.take_share(split, 1.0, seed=3) is split
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4, 1.0])
+def test_share_of_wrong_captions(folder, share):
+    """So many captions change their place, none is lost, and the rest stays."""
+    split = data.open_split(folder, "train")
+    numbered = dataclasses.replace(split, captions=[f"caption {j}" for j in range(split.n_captions)])
+    noisy = training.exchange_captions(numbered, share, seed=1)
+    moved = [a != b for a, b in zip(noisy.captions, numbered.captions, strict=True)]
+    assert sum(moved) == round(share * 200) and sorted(noisy.captions) == sorted(numbered.captions)
+    assert noisy.image_of_caption is numbered.image_of_caption
+    again = [training.exchange_captions(numbered, share, seed=s).captions for s in (1, 2)]
+    assert again[0] == noisy.captions != again[1]
+    assert training.exchange_captions(split, 0.0, seed=1) is split
+
+
+def test_training_uses_its_share_and_its_wrong_captions(folder, tmp_path, monkeypatch):
+    seen, real = [], training.fit
+
+    def spied(model, config, train_set, *args, **kwargs):
+        seen.append(train_set.split)
+        return real(model, config, train_set, *args, **kwargs)
+
+    monkeypatch.setattr(training, "fit", spied)
+    config = tiny.config(
+        folder, data__train_share=0.5, data__wrong_captions=0.4, training__epochs=1, training__warmup_steps=2
+    )
+    training.train(config, tmp_path / "run")
+    half = training.take_share(data.open_split(folder, "train"), 0.5, 0)
+    assert seen[0].captions == training.exchange_captions(half, 0.4, 0).captions != half.captions
+    assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 1
+
+
+def test_bert_of_an_installed_package(folder, tmp_path, monkeypatch):
+    """Found, never imported; config.json keeps the name, which means the same on every machine."""
+    package = tmp_path / "site" / "some_words"
+    change = bert_folder(package / "models" / "tiny", data.open_split(folder, "train").captions)
+    (package / "__init__.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    config = tiny.config(folder, training__epochs=1, training__warmup_steps=2, **change)
+    wanted = training.train(config, tmp_path / "one")
+    named = config.override({"model.bert": "some_words:models/tiny"})
+    assert training.train(named, tmp_path / "two")["test"] == wanted["test"]
+    assert configs.load(tmp_path / "two" / "config.json").model.bert == "some_words:models/tiny"
+    for name, words in (
+        ("no_such_words:models", "no_such_words is not installed, wanted: pip install no-such-words"),
+        ("some_words:other", "some_words has no folder other"),
+    ):
+        with pytest.raises(UserError, match=words):
+            training.package_folder(name)
+    assert training.package_folder("bert-base-uncased") == "bert-base-uncased"
+    assert training.package_folder(str(package)) == str(package)
