@@ -38,7 +38,8 @@ def test_grids_that_come_with_the_library():
     assert {"sample", "f8k"} <= {path.stem for path in ablate.GRIDS.glob("*.yaml")}
     for path in ablate.GRIDS.glob("*.yaml"):
         cells = ablate.read_grid(path.stem)
-        assert len({c.config.training.seed for c in cells}) >= 3
+        wanted = 2 if path.stem.endswith("-choice") else 3  # a choice on dev is no result
+        assert len({c.config.training.seed for c in cells}) >= wanted
         assert [c.name for c in cells] == list(dict.fromkeys(c.name for c in cells))
 
 

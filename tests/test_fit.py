@@ -98,6 +98,7 @@ OBJECTIVE = {
     "sampling_dim": 24,
     "exclude_same_image": False,
     "draws": 3,
+    "logit_scale": None,  # of InfoNCE alone
 }
 
 
