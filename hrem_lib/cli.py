@@ -507,6 +507,8 @@ def main(argv: list[str] | None = None) -> int:
     args = argparse.Namespace(words=argv, next=shlex.join(["hrem", *argv]))
     try:
         args, extra = parser().parse_known_args(_joined(argv) if argv[:1] == ["train"] else argv, args)
+        if args.command == "search" and args.text is None and extra and not extra[0].startswith("-"):
+            args.text = extra.pop(0)  # argparse takes no optional word behind options
         if extra and args.command != "train":
             raise _stray(args, extra)
         return args.run_command(args, extra) or 0

@@ -363,6 +363,7 @@ def test_bad_arguments_give_one_sentence(arguments, words, capsys, monkeypatch, 
         (["evaluate", ".", "--splt", "dev"], ["'--splt'", "wanted --split"]),
         (["evaluate", "./tensorboard"], ["got no config.json"]),
         (["search", ".", "a", "red", "dog"], ["quotation marks", 'hrem search . "a red dog"']),
+        (["search", ".", "-k", "3", "a", "red", "dog"], ["quotation marks", 'hrem search . "a red dog"']),
         (["search", "."], ["quotation marks"]),
         (["search", ".", "a dog", "-k", "0"], ["-k: got 0"]),
         (["search", ".", "--image", "none.jpg"], ["none.jpg: not readable as a picture"]),
@@ -404,7 +405,7 @@ def test_search_makes_its_index_where_there_is_none(run, capsys, monkeypatch, tm
     first = capsys.readouterr().out
     assert "no index yet: making one of the 10 pictures of tiny_precomp/test" in first
     written = (copy / "index" / "index.json").stat().st_mtime_ns
-    assert main(["search", str(copy), "a red dog", "-k", "3"]) == 0
+    assert main(["search", str(copy), "-k", "3", "a red dog"]) == 0  # options may stand first
     assert capsys.readouterr().out == first.split("\n", 1)[1]
     assert (copy / "index" / "index.json").stat().st_mtime_ns == written
     (copy / "index" / "index.json").unlink()
