@@ -419,7 +419,7 @@ def test_shipped_checkpoint_gives_its_figures():
     ("settings", "collapses"),
     [
         ({"loss.initial": "hinge", "training.learning_rate": 0.1}, True),  # hardest negatives from the first step
-        ({"loss.sampling_dim": 512, "training.learning_rate": 2e-3}, False),  # the released code's law
+        ({"loss.sampling_dim": 512, "training.learning_rate": 4e-3}, False),  # the released code's law
     ],
 )
 def test_collapse_is_told_from_a_model_that_learns(settings, collapses):
@@ -429,20 +429,21 @@ def test_collapse_is_told_from_a_model_that_learns(settings, collapses):
     config = configs.preset("sample").override({**small, **chosen, **settings})
     split = data.open_split(data.sample_dir(), "train")
     text = training.make_text(config, split.captions)
-    torch.manual_seed(0)
-    model = build_model(config, split.region_dim, text.size).train()
-    train_set = data.PairDataset(split, text.encode(split.captions))
-    optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
-    watch, level_alone = training.CollapseWatch(), training.CollapseWatch()
-    watch.steps = level_alone.steps = 5
+    train_set, objective = data.PairDataset(split, text.encode(split.captions)), training.make_objective(config)
     named, named_by_level = [], []
-    batches = [b for epoch in (1, 2) for b in sampling.random_batches(split.n_captions, 64, 0, epoch)]
-    for step, captions in enumerate(batches[:120]):
-        batch = train_set[data.BatchPlan(1, step, captions)]
-        values = training.train_step(model, batch, objective, optimizer, 2.0, relation=False)
-        named += watch.see({"initial": float(values["at_collapse_initial"])})
-        near = abs(float(values["initial"]) / float(values["collapse"]) - 1) < 0.02
-        named_by_level += level_alone.see({"initial": near})
+    for seed in (0, 1):  # a single one may pass the level by
+        torch.manual_seed(seed)
+        model = build_model(config, split.region_dim, text.size).train()
+        optimizer = training.make_optimizer(model, config)
+        watch, level_alone = training.CollapseWatch(), training.CollapseWatch()
+        watch.steps = level_alone.steps = 5
+        batches = [b for epoch in (1, 2) for b in sampling.random_batches(split.n_captions, 64, seed, epoch)]
+        for step, captions in enumerate(batches[:120]):
+            batch = train_set[data.BatchPlan(1, step, captions)]
+            values = training.train_step(model, batch, objective, optimizer, 2.0, relation=False)
+            named += watch.see({"initial": float(values["at_collapse_initial"])})
+            near = abs(float(values["initial"]) / float(values["collapse"]) - 1) < 0.02
+            named_by_level += level_alone.see({"initial": near})
     assert named_by_level  # what the loss alone says
     assert bool(named) == collapses
 
