@@ -12,14 +12,13 @@ Over training batches, with the weights of the selected epoch:
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from hrem_lib import checkpoints, data, losses, sampling
+from hrem_lib import checkpoints, data, sampling, training
 from hrem_lib.encoders import Encoded
 from hrem_lib.model import HREM, Related
 
@@ -64,8 +63,7 @@ def attention(run: checkpoints.Run, batch: data.Batch) -> dict[str, float]:
 def gradients(run: checkpoints.Run, batch: data.Batch) -> dict[str, float]:
     """Cosine of each term's gradient with that of L(v, u), over the weights of the encoders."""
     model = run.model.train()
-    settings = dataclasses.asdict(run.config.loss)
-    objective = losses.Objective(**{k: settings[k] for k in losses.Objective._fields})
+    objective = training.make_objective(run.config)
     weights = [p for name, p in model.named_parameters() if not name.startswith("relation")]
     images, texts, related = relate(model, batch)
     plain = images.emb, texts.emb, batch.image_ids

@@ -65,7 +65,7 @@ def rate_at(config: Config, epoch: int) -> float:
 
 
 def make_objective(config: Config) -> Objective:
-    """The objective with a config's settings."""
+    """The objective with a config's settings; InfoNCE's temperature is the model's and is added in `fit`."""
     settings = {name: getattr(config.loss, name) for name in Objective._fields if name != "logit_scale"}
     return Objective(**settings)
 
@@ -214,7 +214,6 @@ def forward(
     related = model.relate(images, texts) if relation else None
     enhanced = () if related is None else (related.image_emb_rel, related.text_emb_rel, related.graph.regularizer)
     image_ids = distributed.gather(batch.image_ids)
-    objective = objective._replace(logit_scale=model.logit_scale)
     terms, pairs = objective(images.emb, texts.emb, image_ids, *enhanced, hardest=hardest)
     return terms, pairs, (images.emb, texts.emb)
 
@@ -332,6 +331,8 @@ def fit(
     steps = sampling.steps_per_epoch(split.n_captions, t.batch_size)
     check_schedule(config, steps)
     objective, optimizer = make_objective(config), make_optimizer(model, config)
+    if model.logit_scale is not None:
+        objective = objective._replace(logit_scale=model.logit_scale)
     distributed.share_model(model)
     history, watch, mark, first = [], CollapseWatch(), split.fingerprint(), distributed.rank() == 0
     if resume and (out / checkpoints.STATE).is_file():
