@@ -451,8 +451,8 @@ def _stopped(
 
 def _collapse_line(epoch: int, step: int, name: str) -> str:
     return (
-        f"epoch {epoch} step {step}: mode collapse: for {CollapseWatch.steps} steps the term {name} has been within 2 "
-        "% of 2 x positives x margin, and an anchor's candidates hardly differ; a lower training.learning_rate may help"
+        f"epoch {epoch} step {step}: mode collapse: for {CollapseWatch.steps} steps the term {name} has cost "
+        "what it costs when all embeddings are alike, and they hardly differ; a lower training.learning_rate may help"
     )
 
 
