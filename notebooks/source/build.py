@@ -73,7 +73,7 @@ def _notebook(cells: list) -> nbformat.NotebookNode:
 def run(book: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
     """Run all cells in a fresh kernel; outputs are kept, times and kernel details are not."""
     os.environ.setdefault("PYTHONHASHSEED", "0")
-    NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
     for cell in book.cells:
         cell.metadata.pop("execution", None)
     book.metadata["language_info"] = {"name": "python"}
