@@ -1,10 +1,14 @@
 """nbval's options, so that the bare `pytest --nbval notebooks/` has them, from any folder; sources are no tests."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent
+# for the kernels, too. On a busy machine a thread of two waits for the other again and again: notebook 06 took 214 s
+# with two threads beside two trainings, 25 s with one
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # notebooks/assignments: nbgrader's folders. Student versions stop at their stubs, submissions may do anything, and
 # sources keep no outputs that could be compared; `make assignments-check` runs them (tests/test_assignments.py)
 collect_ignore_glob = ["notebooks/source/*", "notebooks/assignments/*"]
