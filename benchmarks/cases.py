@@ -21,6 +21,7 @@ from hrem_lib.encoders import Encoded
 from hrem_lib.graph import AssociationGraph, match
 from hrem_lib.interaction import Fusion
 from hrem_lib.losses import hinge, triplet
+from hrem_lib.metrics import fold_metrics, ranks_from_embeddings
 from hrem_lib.model import HREM, build_model
 from hrem_lib.pooling import masked_max_k, masked_mean
 from hrem_lib.text import Tokens
@@ -399,12 +400,12 @@ def metrics(machine: Machine, sizes: Sizes) -> Iterator[Case]:
                 block @ captions.T
 
     def both() -> None:
-        evaluation.ranks_from_embeddings(image_emb, text_emb, owner)
-        evaluation.fold_metrics(image_emb, text_emb, owner, 5)
+        ranks_from_embeddings(image_emb, text_emb, owner)
+        fold_metrics(image_emb, text_emb, owner, 5)
 
     size = f"{n:,} x {5 * n:,}"
     for name, run in (
-        ("ranks, both directions", lambda: evaluation.ranks_from_embeddings(image_emb, text_emb, owner)),
+        ("ranks, both directions", lambda: ranks_from_embeddings(image_emb, text_emb, owner)),
         ("ranks and five folds", both),
     ):
         yield Case("metrics", name, run, size, flops=2.0 * n * 5 * n * sizes.dim,

@@ -23,7 +23,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from hrem_lib import vector_index
+from hrem_lib.search.index import KINDS, build_index, exact_answers, recall
 
 NOISE = 3.0  # length of the cloud's part for a center of length 1: groups overlap, and lists cut through them
 
@@ -67,9 +67,9 @@ def measure(folder: Path, kind: str) -> dict:
     """Build an index of one kind and search it."""
     stored, queries = np.load(folder / "items.npy", mmap_mode="r"), np.load(folder / "queries.npy")
     before, began = resident(), time.perf_counter()
-    index = vector_index.build_index(stored, queries, kind)
+    index = build_index(stored, queries, kind)
     built, memory = time.perf_counter() - began, resident() - before
-    wanted = vector_index.exact_answers(stored, queries[:500], 10)
+    wanted = exact_answers(stored, queries[:500], 10)
     times = []
     for query in queries[:100]:
         began = time.perf_counter()
@@ -80,7 +80,7 @@ def measure(folder: Path, kind: str) -> dict:
     together = (time.perf_counter() - began) / len(found)
     return {
         **index.info,
-        "recall_at_10": round(vector_index.recall(found, wanted), 4),
+        "recall_at_10": round(recall(found, wanted), 4),
         "build_s": round(built, 1),
         "one_query_ms": round(1e3 * float(np.median(times)), 2),
         "query_of_500_ms": round(1e3 * together, 2),
@@ -93,7 +93,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, nargs="+", default=[100_000])
-    parser.add_argument("--kind", nargs="+", default=["float16"], choices=vector_index.KINDS, help="beside exact")
+    parser.add_argument("--kind", nargs="+", default=["float16"], choices=KINDS, help="beside exact")
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2)

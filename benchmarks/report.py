@@ -12,10 +12,10 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 
-from hrem_lib.plots import house
+from hrem_lib.plots.style import EXTRA, GREY, STYLE, use_style
 
 GROUPS = ("graph", "pooling", "attention", "losses", "optimizer", "training step", "loader", "encoding", "metrics")
-PALETTE = (*house.STYLE["axes.prop_cycle"].by_key()["color"], *house.EXTRA[2:], house.GREY)
+PALETTE = (*STYLE["axes.prop_cycle"].by_key()["color"], *EXTRA[2:], GREY)
 COLORS = dict(zip(GROUPS, PALETTE, strict=True))
 MARKERS = dict(zip(GROUPS, "osD^vPX*h", strict=True))
 PARTS = ("images", "texts", "relation", "losses", "backward", "clipping", "optimizer")
@@ -171,7 +171,7 @@ def write(folder: Path) -> None:
     """bench.md, shares.png and roofline.png beside `folder`/bench.json."""
     found = json.loads((folder / "bench.json").read_text())
     (folder / "bench.md").write_text(table(found))
-    house.use_style()
+    use_style()
     for name, draw in (("shares", shares), ("roofline", roofline)):
         figure = draw(found)
         figure.savefig(folder / f"{name}.png")

@@ -37,7 +37,7 @@ class Packing:
         """[T,D] -> [B,n,D], zeros where there is padding"""
         if self.rows is None:
             return x
-        return x.new_zeros(self.mask.numel(), x.size(-1)).index_copy_(0, self.rows, x).unflatten(0, self.mask.shape)
+        return x.new_zeros(self.mask.numel(), x.size(-1)).index_copy_(0, self.rows, x).unflatten(0, self.mask.shape)  # pyright: ignore[reportOptionalMemberAccess]  # rows come with a mask
 
 
 class MultiheadAttention(nn.Module):

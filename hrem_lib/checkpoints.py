@@ -1,6 +1,6 @@
 """Run folders: config, text side, weights and training state as safetensors and JSON. Nothing is unpickled.
 
-A file is written beside its place and renamed, so that a reader (or a resumed run) finds the old one or the new one;
+A file is written beside its place and renamed: a reader (or a resumed run) finds the old one or the new one;
 tensors carry a checksum. One process at a time writes into a folder. The authors' released format is in
 `hrem_lib.released`.
 """
@@ -10,27 +10,29 @@ from __future__ import annotations
 import errno
 import json
 import os
-import zlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from hrem_lib import config as configs
-from hrem_lib import data
+from hrem_lib import data, distributed
 from hrem_lib import text as texts
-from hrem_lib.config import Config, UserError
+from hrem_lib.config import Config
+from hrem_lib.errors import UserError
+from hrem_lib.files import PART, read_json, read_tensors, write_json, write_tensors
 from hrem_lib.model import HREM, build_model
 
 MODEL, STATE, CONFIG = "model.safetensors", "training_state.safetensors", "config.json"
 HISTORY, DEBUG = "history.jsonl", "debug.safetensors"
 NEXT = "model.next.safetensors"  # better weights than MODEL's, whose epoch is not yet in STATE
-LOCK, PART = ".lock", ".part"
+LOCK = ".lock"
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
@@ -83,72 +85,6 @@ def claim(folder: Path, resume: bool = False) -> Iterator[None]:
             raise UserError(f"{folder}: a file could not be written ({error.strerror}), wanted more room") from None
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        UserError: no room, no permission; the earlier file, if any, is as it was.
-    """
-    part = path.with_name(path.name + PART)
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: {len(content)} bytes could not be written ({error.strerror}), the earlier file is as it was"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON whole or not at all."""
-    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], info: dict | None = None) -> None:
-    """Write tensors, and `info` as JSON in the header, with a checksum, whole or not at all."""
-    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    info = dict(info or {})
-    # one entry only: safetensors writes several in an order that changes from process to process
-    write_bytes(path, save(plain, {"info": json.dumps(info | {"crc32": _checksum(plain, info)})}))
-
-
-def _checksum(tensors: dict[str, Tensor], info: dict) -> str:
-    """Of names, types, shapes, values and `info`; safetensors itself does not notice a changed value."""
-    crc = zlib.crc32(json.dumps(info).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
-        crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), crc)
-    return f"{crc:08x}"
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """What `write_tensors` wrote; files without a checksum are accepted.
-
-    Raises:
-        UserError: missing or damaged file.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: not found, wanted a safetensors file written by hrem train")
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            info = json.loads((file.metadata() or {}).get("info", "{}"))
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged or not a safetensors file ({error})") from None
-    if not isinstance(info, dict):
-        raise UserError(f"{path}: got {type(info).__name__} for `info`, wanted an object")
-    crc = info.pop("crc32", None)
-    if crc is not None and crc != _checksum(tensors, info):
-        raise UserError(f"{path}: damaged, the content does not fit its checksum")
-    return tensors, info
-
-
 def check_weights(model: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
     """Raises UserError with the first key that is missing, unknown or of another shape or kind of number."""
     wanted = model.state_dict()
@@ -167,7 +103,27 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: str) -> N
     model.load_state_dict(tensors)
 
 
-def start_run(folder: Path, config: Config, text: texts.Vocabulary | texts.WordPiece, model: HREM) -> None:
+@contextmanager
+def run_folder(out: Path) -> Iterator[Path]:
+    """`out` for process 0, the one that writes; for the others a copy, which goes away, of what a resume reads."""
+    if distributed.rank() == 0:
+        if distributed.world_size() > 1:
+            distributed.wait()  # nothing is written before the others have their copy
+        yield out
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        mine = Path(folder) / "run"
+        mine.mkdir()
+        for path in out.glob("*"):
+            if path.suffix in (".json", ".txt") or path.name == STATE:  # config, text side
+                shutil.copy(path, mine)
+            elif path.name != LOCK:
+                (mine / path.name).touch()  # a name: a folder that process 0 refuses is refused here, too
+        distributed.wait()
+        yield mine
+
+
+def start_run(folder: Path, config: Config, text: texts.Tokenizer, model: HREM) -> None:
     """Write what does not change in training: config, text side, BERT's configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG, config.to_dict())
@@ -184,6 +140,11 @@ def load_config(folder: Path) -> Config:
     return configs.load(folder / CONFIG)
 
 
+def read_history(folder: Path) -> list[dict]:
+    """What each epoch of a run gave."""
+    return [json.loads(line) for line in (folder / HISTORY).read_text(encoding="utf-8").splitlines()]
+
+
 def keep_config(folder: Path, config: Config) -> None:
     """Write a resumed run's config where it has changed: the data may have moved, see `config.PLACE`."""
     path = folder / CONFIG
@@ -191,17 +152,17 @@ def keep_config(folder: Path, config: Config) -> None:
         write_json(path, config.to_dict())
 
 
-def read_text(folder: Path) -> tuple[texts.Vocabulary | texts.WordPiece, dict | None]:
+def read_text(folder: Path) -> tuple[texts.Tokenizer, dict | None]:
     """The text side that a run folder holds, and its BERT's configuration (None: a BiGRU); `start_run` wrote them."""
     path = folder / "bert_config.json"
-    return texts.load_text(folder), configs.read_json(path) if path.is_file() else None
+    return texts.load_text(folder), read_json(path) if path.is_file() else None
 
 
 class Run(NamedTuple):
     """A run folder, read."""
 
     config: Config
-    text: texts.Vocabulary | texts.WordPiece
+    text: texts.Tokenizer
     model: HREM
 
 
@@ -243,10 +204,46 @@ def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     return Run(config, text, model.to(device).eval())
 
 
+# settings without which the weights of a run mean nothing, of the encoders and of the relation part
+FITTING = (
+    "model.text_encoder", "model.embed_dim", "model.heads", "model.projection", "model.word_dim",
+    "model.fragment_attention", "model.fragment_layers",
+)  # fmt: skip
+FITTING_RELATION = ("graph.layers", "graph.top_matches")
+
+
+def check_start(config: Config, source: Run, train: data.Split) -> None:
+    """Refuse a run `training.start_from` whose weights do not fit the settings or the data.
+
+    Raises:
+        UserError: with the setting or width, got and wanted.
+    """
+    run, name = source.config, config.training.start_from
+    both = run.graph.interaction == config.graph.interaction != "none"
+    for setting in FITTING + (FITTING_RELATION if both else ()):
+        got, wanted = config.value(setting), run.value(setting)
+        if got != wanted:
+            raise UserError(f"{setting}: got {got}, wanted {wanted} as in {name}, from whose weights the run starts")
+    check_width(source, train, name)
+
+
+def take_weights(model: HREM, source: Run, config: Config) -> str:
+    """Put the weights of another run into a new model, the relation part's if it is of one kind; what was taken."""
+    tensors, taken = source.model.state_dict(), "encoders and relation part"
+    if source.config.graph.interaction != config.graph.interaction:
+        own = {name: t for name, t in model.state_dict().items() if name.startswith("relation.")}
+        tensors = {name: t for name, t in tensors.items() if not name.startswith("relation.")} | own
+        taken = "encoders; the relation part is new" if own else "encoders"
+    elif model.relation is None:
+        taken = "encoders"
+    load_weights(model, tensors, config.training.start_from)
+    return taken
+
+
 def keep_best(folder: Path, best_epoch: int | None) -> None:
     """Put the weights that wait in NEXT into MODEL if they are those of `best_epoch`, else drop them.
 
-    They wait until STATE knows their epoch, so that a kill between the two files leaves no model of an epoch that,
+    They wait until STATE knows their epoch: a kill between the two files leaves no model of an epoch that,
     repeated on other hardware, might not be the best.
     """
     waiting = folder / NEXT

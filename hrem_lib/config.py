@@ -10,17 +10,12 @@ import dataclasses
 import difflib
 import json
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
-class UserError(ValueError):
-    """A fault in what the user gave, in one sentence with file, got and wanted. The command line exits with 2."""
-
-
-def brief(error: Exception) -> str:
-    """Another program's error in at most 200 characters of one line."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+from hrem_lib.errors import UserError
+from hrem_lib.files import read_json
 
 
 def _shown(value: object) -> str:
@@ -198,7 +193,7 @@ class TrainingConfig:
 class SamplingConfig:
     """Neighbor batch sampling (Sec 3.4). The paper gives no number; all four here are choices of this project."""
 
-    # first epoch (counted from 1) with neighbor batches; 0: never. Late, so that clusters mean something
+    # first epoch (counted from 1) with neighbor batches; 0: never. Late, when clusters mean something
     neighbor_epoch: int = 0
     clusters: int = 0  # k-means clusters over the training images; 0: one for every 4 x images_per_cluster images
     clusters_per_batch: int = 16  # P: clusters drawn for a batch
@@ -250,7 +245,7 @@ class Config:
         """Write the config as JSON."""
         Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
-    def override(self, changes: dict[str, object]) -> Config:
+    def override(self, changes: Mapping[str, object]) -> Config:
         """A copy with fields changed by dotted name, e.g. `{"training.epochs": 3}`; text is read as the field's type.
 
         Raises:
@@ -268,7 +263,8 @@ class Config:
         return from_dict(tree)
 
 
-_SECTIONS = {f.name: f.default_factory for f in dataclasses.fields(Config) if f.name != "preset"}  # name -> class
+# name -> class
+_SECTIONS: dict[str, typing.Any] = {f.name: f.default_factory for f in dataclasses.fields(Config) if f.name != "preset"}
 # settings of where a run happens, on which its result does not depend
 PLACE = ("data.folder", "data.workers", "training.device")
 
@@ -296,7 +292,7 @@ def nearest(name: str) -> str:
     return difflib.get_close_matches(name, inside, n=1, cutoff=0.0)[0]
 
 
-def cast(name: str, kind: type, value: object) -> object:
+def cast(name: str, kind: type, value: object) -> typing.Any:
     """`value` as the type `kind`; text from the command line is understood, nothing is guessed."""
     wrong = UserError(f"{name}: got {_shown(value)}, wanted {getattr(kind, '__name__', kind)}")
     if typing.get_origin(kind) is tuple:
@@ -363,21 +359,6 @@ def from_dict(tree: dict, source: str = "config") -> Config:
 def load(path: str | Path) -> Config:
     """Read a config that `Config.save` wrote."""
     return from_dict(read_json(path), str(path))
-
-
-def read_json(path: str | Path) -> object:
-    """What a JSON file holds.
-
-    Raises:
-        UserError: missing, or not JSON in UTF-8.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: not found, wanted a JSON file")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # a bad character, a huge number, too many brackets
-        raise UserError(f"{path}: not readable as JSON ({error})") from None
 
 
 # Presets. `f30k` and `coco` are the paper's settings; the others are choices of this project, scaled to their data.

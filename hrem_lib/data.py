@@ -14,17 +14,17 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from hrem_lib.config import UserError, brief
+from hrem_lib.errors import UserError, brief
+from hrem_lib.files import read_json, read_lines
 from hrem_lib.text import Tokens, augment_words
 
 CHECKED_BYTES = 2**30  # features up to this size are read once in full when they are opened
 CHUNK_BYTES = 2**26
-CAPTION_LENGTH = 4000  # characters; a longer line is a file without line ends, not a caption
 PROBED_GROUPS = 16  # groups of rows looked at to tell a repeated picture from pictures of their own
 
 
@@ -79,7 +79,7 @@ def find_folder(path: str | Path, needed: Sequence[str] = ("train",)) -> Path:
     raise UserError(f"{where}: got {shown or 'an empty folder'}, wanted {wanted}")
 
 
-def _read_array(path: Path) -> np.memmap:
+def _read_array(path: Path) -> np.ndarray:
     """A .npy file as a memory map; nothing in it can run code."""
     if not path.is_file():
         raise UserError(f"{path}: not found, wanted an array in numpy's .npy format")
@@ -92,7 +92,7 @@ def _read_array(path: Path) -> np.memmap:
     return array
 
 
-def _read_features(path: Path) -> np.memmap:
+def _read_features(path: Path) -> np.ndarray:
     """Features [rows,R,F]; (rows, F) is read as one region a picture."""
     array = _read_array(path)
     if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4):
@@ -102,35 +102,7 @@ def _read_features(path: Path) -> np.memmap:
     return array if array.ndim == 3 else array[:, None]
 
 
-def read_lines(path: Path) -> list[str]:
-    """Stripped lines of a UTF-8 file (byte order mark and CRLF accepted), without blank lines at the end."""
-    if not path.is_file():
-        raise UserError(f"{path}: not found, wanted a text file, one entry a line")
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path} line {line}: got bytes that are not UTF-8, wanted a text file in UTF-8") from None
-    if "\0" in text:
-        raise UserError(
-            f"{path} line {text[: text.index(chr(0))].count(chr(10)) + 1}: got a zero byte, wanted UTF-8 text"
-        )
-    # not splitlines(): it also cuts at characters that may stand inside a caption
-    lines = [line.strip() for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            raise UserError(
-                f"{path} line {number}: got an empty line, wanted an entry on each of the {len(lines)} lines"
-            )
-        if len(line) > CAPTION_LENGTH:
-            raise UserError(f"{path} line {number}: got {len(line)} characters, wanted at most {CAPTION_LENGTH}")
-    return lines
-
-
-def _region_mask(features: np.ndarray) -> np.ndarray:
+def region_mask(features: np.ndarray) -> np.ndarray:
     """[B,R,F] -> bool [B,R]: False for all-zero rows at the end of a picture; one in the middle is real."""
     nonzero = (features != 0).any(axis=-1)  # [B,R]
     real = np.logical_or.accumulate(nonzero[:, ::-1], axis=1)[:, ::-1]
@@ -171,36 +143,40 @@ class Split:
 
     folder: Path
     name: str
-    features: np.memmap
+    features: np.ndarray
     captions: list[str]
     captions_per_image: int
     image_of_caption: np.ndarray
     row_of_image: np.ndarray
-    boxes: np.memmap | None
+    boxes: np.ndarray | None
     ids: list[str] | None
     checked: bool  # values were all looked at when the file was opened
 
     @property
     def n_images(self) -> int:
+        """Number of pictures."""
         return len(self.row_of_image)
 
     @property
     def n_captions(self) -> int:
+        """Number of captions."""
         return len(self.captions)
 
     @property
     def n_regions(self) -> int:
+        """R, regions a picture, padding included."""
         return self.features.shape[1]
 
     @property
     def region_dim(self) -> int:
+        """F, width of a feature."""
         return self.features.shape[2]
 
     def fingerprint(self) -> str:
         """The same data or others? Of the captions, and of number, shape, first and last of the pictures."""
         crc = zlib.crc32("\n".join(self.captions).encode())
         for row in (0, -1):
-            crc = zlib.crc32(np.ascontiguousarray(self.features[row]), crc)
+            crc = zlib.crc32(np.ascontiguousarray(self.features[row]), crc)  # pyright: ignore[reportArgumentType]  # an array is a buffer
         return f"{crc:08x} {self.features.shape} {self.n_images}"
 
     def regions(self, image_indices: Sequence[int] | np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -215,7 +191,7 @@ class Split:
         rows = self.row_of_image[np.asarray(image_indices, dtype=np.int64)]
         # a copy in the machine's own byte order, rows contiguous
         features = np.array(self.features[rows], dtype=np.float32, order="C", subok=False)
-        mask = _region_mask(features)
+        mask = region_mask(features)
         if not self.checked:
             _check_features(self.folder / f"{self.name}_ims.npy", rows, features, mask)
         return torch.from_numpy(features), torch.from_numpy(mask)
@@ -263,7 +239,7 @@ def _rows_repeat(path: Path, features: np.ndarray, group: int) -> bool:
     return True in seen
 
 
-def _read_boxes(path: Path, n_images: int, n_regions: int) -> np.memmap | None:
+def _read_boxes(path: Path, n_images: int, n_regions: int) -> np.ndarray | None:
     if not path.is_file():
         return None
     boxes = _read_array(path)
@@ -337,7 +313,7 @@ def open_split(folder: str | Path, name: str, captions_per_image: int = 5) -> Sp
     checked = features.nbytes <= CHECKED_BYTES
     for part in _chunks(features) if checked else ():
         block = np.asarray(features[part])
-        _check_features(images, np.arange(part.start, part.start + len(block)), block, _region_mask(block))
+        _check_features(images, np.arange(part.start, part.start + len(block)), block, region_mask(block))
     n_images = len(row_of_image)
     return Split(
         folder=folder,
@@ -351,6 +327,26 @@ def open_split(folder: str | Path, name: str, captions_per_image: int = 5) -> Sp
         ids=_read_ids(folder / f"{name}_ids.txt", n_images, count),
         checked=checked,
     )
+
+
+class Origin(NamedTuple):
+    """Where a data folder's pictures lie and which network made its features; None: the folder does not tell."""
+
+    pictures: str | None = None
+    network: str | None = None
+    regions: int | None = None
+
+
+def origin(folder: Path, name: str) -> Origin:
+    """The origin of the features of split `name`, as `hrem extract` recorded it, or the sample world's."""
+    record = folder / f"{name}_extract.json"
+    if record.is_file():
+        made = read_json(record)
+        return Origin(made["pictures"], made["model"], made["regions"])
+    pictures = folder.parent / "pictures"
+    if folder.name == "sample_precomp" and pictures.is_dir():
+        return Origin(str(pictures.resolve()), "sample", open_split(folder, name).n_regions)
+    return Origin()
 
 
 def refuse_coco_test(folder: Path, name: str) -> None:
@@ -451,7 +447,7 @@ class PairDataset:
 def drop_regions(mask: np.ndarray, rng: np.random.Generator, drop: float) -> np.ndarray:
     """region_mask [B,R] with each real region left out with probability `drop`, at least one kept (Sec 3.1)."""
     draw = np.where(mask, rng.random(mask.shape), -1.0)
-    # the largest draw stays: it would have stayed anyway unless all were to go
+    # the region with the largest draw always stays
     return mask & ((draw >= drop) | (draw == draw.max(axis=1, keepdims=True)))
 
 
@@ -465,12 +461,26 @@ def loader(dataset: PairDataset, plans: Iterable[BatchPlan], workers: int = 0) -
 def _from_workers(dataset: PairDataset, plans: list[BatchPlan], workers: int) -> Iterator[Batch]:
     # its own generator: the loader would else take a number from torch's, and a run with workers would differ
     own = torch.Generator().manual_seed(dataset.seed)
-    try:
-        yield from torch.utils.data.DataLoader(
-            dataset, batch_size=None, sampler=plans, num_workers=workers, generator=own
-        )
-    except UserError as error:  # comes with the other process's traceback, its own sentence last
-        raise UserError(str(error).strip().splitlines()[-1].removeprefix("hrem_lib.config.UserError: ")) from None
+    answers: Any = _Answers(dataset)  # the loader asks for no more than `__getitem__`
+    for batch in torch.utils.data.DataLoader(
+        answers, batch_size=None, sampler=plans, num_workers=workers, generator=own
+    ):
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+class _Answers:
+    """A data set that gives a fault of the user's as a value: raised in a worker it would become a traceback."""
+
+    def __init__(self, dataset: PairDataset):
+        self.dataset = dataset
+
+    def __getitem__(self, plan: BatchPlan) -> Batch | UserError:
+        try:
+            return self.dataset[plan]
+        except UserError as error:
+            return error
 
 
 def image_batches(split: Split, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

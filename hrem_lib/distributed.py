@@ -11,11 +11,8 @@ from __future__ import annotations
 import datetime
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,21 +25,20 @@ import torch.distributed.nn.functional
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from hrem_lib.checkpoints import LOCK, STATE
-from hrem_lib.config import UserError
 from hrem_lib.encoders import Encoded
+from hrem_lib.errors import UserError
 
 PAST_SEEDS = 2**20  # augmentation of process r draws from seed + r x this
 
 
-def world() -> int:
+def world_size() -> int:
     """Number of processes that share a batch; 1 where none were started."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def rank() -> int:
     """Number of this process, 0 for the one that writes."""
-    return distributed.get_rank() if world() > 1 else 0
+    return distributed.get_rank() if world_size() > 1 else 0
 
 
 def launch(count: int, command: list[str]) -> int:
@@ -58,7 +54,7 @@ def launch(count: int, command: list[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the same 30 lines
-    settings = {"run_id": str(os.getpid()), "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0"}
+    settings: dict[str, Any] = {"run_id": str(os.getpid()), "rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0"}
     settings |= {"max_restarts": 0, "monitor_interval": 0.1}
     try:
         elastic_launch(LaunchConfig(1, 1, count, **settings), command[0])(*command[1:])
@@ -86,40 +82,20 @@ def processes() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-@contextmanager
-def run_folder(out: Path) -> Iterator[Path]:
-    """`out` for process 0, the one that writes; for the others a copy, which goes away, of what a resume reads."""
-    if rank() == 0:
-        if world() > 1:
-            distributed.barrier()  # nothing is written before the others have their copy
-        yield out
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        mine = Path(folder) / "run"
-        mine.mkdir()
-        for path in out.glob("*"):
-            if path.suffix in (".json", ".txt") or path.name == STATE:  # config, text side
-                shutil.copy(path, mine)
-            elif path.name != LOCK:
-                (mine / path.name).touch()  # a name: a folder that process 0 refuses is refused here, too
-        distributed.barrier()
-        yield mine
-
-
-def share(captions: np.ndarray) -> np.ndarray:
+def local_part(captions: np.ndarray) -> np.ndarray:
     """This process's part of a batch's caption indices [B] -> [B / world].
 
     Raises:
         UserError: B is no multiple of the number of processes.
     """
-    if len(captions) % world():
-        raise UserError(f"training.batch_size: got {len(captions)}, wanted a multiple of the {world()} processes")
-    return np.split(captions, world())[rank()]
+    if len(captions) % world_size():
+        raise UserError(f"training.batch_size: got {len(captions)}, wanted a multiple of the {world_size()} processes")
+    return np.split(captions, world_size())[rank()]
 
 
-def agreed(make: Callable[[], Any]) -> Any:
+def broadcast(make: Callable[[], Any]) -> Any:
     """What `make` gives in process 0, in all processes; the others wait for it and do not call it."""
-    if world() == 1:
+    if world_size() == 1:
         return make()
     box = [make() if rank() == 0 else None]
     distributed.broadcast_object_list(box, 0, device=torch.device("cpu"))
@@ -128,7 +104,7 @@ def agreed(make: Callable[[], Any]) -> Any:
 
 def same_weights(model: nn.Module) -> None:
     """Process 0's weights and statistics in all processes."""
-    if world() > 1:
+    if world_size() > 1:
         for tensor in model.state_dict().values():
             distributed.broadcast(tensor, 0)
 
@@ -139,7 +115,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, own: Tensor) -> Tensor:
         ctx.size = len(own)
-        parts = [torch.empty_like(own) for _ in range(world())]
+        parts = [torch.empty_like(own) for _ in range(world_size())]
         distributed.all_gather(parts, own.contiguous())
         return torch.cat(parts)
 
@@ -168,12 +144,12 @@ class _Sum(torch.autograd.Function):
 
 def gather(own: Tensor) -> Tensor:
     """Rows of all processes, in their order, with gradient; the same number of rows in each."""
-    return own if world() == 1 else _Gather.apply(own)
+    return own if world_size() == 1 else _Gather.apply(own)
 
 
 def gather_encoded(own: Encoded) -> Encoded:
     """`Encoded` of the whole batch; fragments, which need no gradient there, are padded to the longest of all."""
-    if world() == 1:
+    if world_size() == 1:
         return own
     longest = torch.tensor(own.mask.size(1), device=own.mask.device)
     distributed.all_reduce(longest, distributed.ReduceOp.MAX)
@@ -184,9 +160,9 @@ def gather_encoded(own: Encoded) -> Encoded:
 
 
 @contextmanager
-def own_draws(device: torch.device) -> Iterator[None]:
-    """Random numbers (dropout) of this process's own; the common stream, alike in all processes, goes on behind it."""
-    if world() == 1:
+def process_rng(device: torch.device) -> Iterator[None]:
+    """Random numbers (dropout) that differ between processes; the numbers they share go on afterwards."""
+    if world_size() == 1:
         yield
         return
     number = int(torch.randint(2**62, ()))
@@ -200,7 +176,7 @@ class GlobalBatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[rows,C] -> [rows,C]; the number of rows may differ between processes."""
-        if not self.training or world() == 1:
+        if not self.training or world_size() == 1:
             return super().forward(x)
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         count = _Sum.apply(wide.new_tensor(float(len(wide))))
@@ -208,10 +184,10 @@ class GlobalBatchNorm(nn.BatchNorm1d):
         centered = wide - mean
         variance = _Sum.apply(centered.square().sum(0)) / count
         with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            self.num_batches_tracked += 1  # pyright: ignore[reportOperatorIssue]  # statistics are tracked
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue, reportArgumentType]  # the same
             unbiased = variance * count / (count - 1).clamp(min=1)
-            self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+            self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue, reportArgumentType]  # the same
         return (centered * (variance + self.eps).rsqrt() * self.weight + self.bias).to(x.dtype)
 
 
@@ -222,12 +198,18 @@ def share_batch_norm(model: nn.Module) -> None:
             module.__class__ = GlobalBatchNorm
 
 
-def share_model(model: nn.Module) -> None:
+def data_parallel(model: nn.Module) -> None:
     """One model in all processes: the weights of process 0, and BatchNorm over the rows of all."""
-    if world() == 1:
+    if world_size() == 1:
         return
     share_batch_norm(model)
     same_weights(model)
+
+
+def wait() -> None:
+    """Until every process is here."""
+    if world_size() > 1:
+        distributed.barrier()
 
 
 def average_gradients(model: nn.Module) -> None:
@@ -236,9 +218,9 @@ def average_gradients(model: nn.Module) -> None:
     DistributedDataParallel does the same, but would look for weights without gradient in every step, and warn of it.
     """
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    if world() == 1 or not gradients:
+    if world_size() == 1 or not gradients:
         return
     joined = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(joined)
-    for gradient, mean in zip(gradients, (joined / world()).split([g.numel() for g in gradients]), strict=True):
+    for gradient, mean in zip(gradients, (joined / world_size()).split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from hrem_lib.attention import EncoderLayer
-from hrem_lib.config import UserError, brief
+from hrem_lib.errors import UserError, brief
 from hrem_lib.pooling import residual_mix, unit
 
 
@@ -131,8 +131,8 @@ class BertWords(nn.Module):
 
     def __init__(self, bert: nn.Module, dim: int):
         super().__init__()
-        self.bert = bert
-        self.linear = nn.Linear(bert.config.hidden_size, dim)
+        self.bert: Any = bert  # of `transformers`, with more than a Module has
+        self.linear = nn.Linear(self.bert.config.hidden_size, dim)
 
     def forward(self, words: Tensor, word_mask: Tensor) -> Tensor:
         """Ids [B,L] and mask [B,L] -> words [B,L,D]."""
@@ -168,7 +168,7 @@ class TextEncoder(nn.Module):
 
 
 # A BERT small enough for a laptop, with random weights: for offline work, not for results
-SMALL_BERT = dict(hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
+SMALL_BERT: dict[str, Any] = dict(hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
                   max_position_embeddings=512)  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) 
             with loading():
                 settings = AutoConfig.for_model(known.pop("model_type", "bert"), **known)
                 return _without_pooler(AutoModel.from_config(settings, trust_remote_code=False))
-        except Exception as error:  # transformers checks little, so that wrong values fail anywhere
+        except Exception as error:  # transformers checks little, and wrong values fail anywhere
             raise UserError(
                 f"BERT configuration: not usable ({brief(error)}), wanted that of a BERT-type model"
             ) from None
@@ -229,7 +229,7 @@ def loading() -> Iterator[None]:
 
     logging.disable_progress_bar()
     level, patience = logging.get_verbosity(), dynamic_module_utils.TIME_OUT_REMOTE_CODE
-    logging.set_verbosity(logging.CRITICAL)
+    logging.set_verbosity(logging.CRITICAL)  # pyright: ignore[reportPrivateImportUsage]  # Python's logging has it
     dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     try:
         yield
@@ -241,5 +241,5 @@ def loading() -> Iterator[None]:
 def _without_pooler(bert: nn.Module) -> nn.Module:
     """The pooler takes no part here: weights that never learn would only fill optimizer and files."""
     if getattr(bert, "pooler", None) is not None:
-        bert.pooler = None
+        bert.pooler = None  # pyright: ignore[reportArgumentType]  # a part may be None
     return bert

@@ -58,8 +58,8 @@ def match(
 
     `scan` (released code): the cosine goes through LeakyReLU(0.1); before the maximum over words it is L2-normalized
     over the regions, before the maximum over regions over the words. `cosine`: the plain cosine of the paper's (6).
-    A bfloat16 product (autocast) is taken further in float32. Done in tiles of images x texts, so that the similarities
-    of all fragments are never held at once; samples of like length share a tile, so that little of it is padding.
+    A bfloat16 product (autocast) is taken further in float32. Done in tiles of images x texts: the similarities
+    of all fragments are never held at once; samples of like length share a tile, and little of it is padding.
 
     Args:
         regions: R before self-attention [B_img,R,D]
@@ -111,7 +111,7 @@ def _match_tile(similarity: Tensor, region_bias: Tensor, word_bias: Tensor, matc
     """Best word of each region [t,R,i], best region of each word [L,t,i]; -inf where there is padding.
 
     Args:
-        similarity: cosines [L,t,R,i], overwritten; images last, so that each pass goes over long rows
+        similarity: cosines [L,t,R,i], overwritten; images last: each pass goes over long rows
         region_bias, word_bias: 0 where real, else -inf [R,i], [L,t]
     """
     word_bias = word_bias[..., None, None]

@@ -176,7 +176,7 @@ def infonce(
     total = sum(F.cross_entropy(scores, right, reduction="sum") for scores in (logits, logits.T))
     candidates = (~excluded).sum(1)
     level = 2 * candidates.float().log().sum()
-    return PairLoss(total, size, 2 * (candidates == 1).sum(), spread(similarity), level)
+    return PairLoss(total, size, 2 * (candidates == 1).sum(), spread(similarity), level)  # pyright: ignore[reportArgumentType]  # a sum of two tensors
 
 
 def at_collapse(pair: PairLoss, margin: float) -> Tensor:
@@ -211,7 +211,7 @@ class Objective(NamedTuple):
             law = (self.sampling_dim, self.cutoff, self.min_distance)
             return triplet(image_emb, text_emb, image_ids, self.margin, *law, self.draws)
         if kind == "infonce":
-            return infonce(image_emb, text_emb, image_ids, self.logit_scale, self.exclude_same_image)
+            return infonce(image_emb, text_emb, image_ids, self.logit_scale, self.exclude_same_image)  # pyright: ignore[reportArgumentType]  # a model with infonce has it
         return hinge(image_emb, text_emb, image_ids, self.margin, hardest, self.exclude_same_image)
 
     def __call__(
@@ -245,11 +245,11 @@ class Objective(NamedTuple):
         if "initial" in self.terms:
             pairs["initial"] = self.pair(self.initial, v, u, image_ids, hardest)
         if "enhanced" in self.terms:
-            pairs["enhanced"] = self.pair(self.enhanced, v_rel, u_rel, image_ids, hardest)
+            pairs["enhanced"] = self.pair(self.enhanced, v_rel, u_rel, image_ids, hardest)  # pyright: ignore[reportArgumentType]  # with image_emb_rel
         if "crossed" in self.terms:
             pairs["crossed_image"] = self.pair(self.enhanced, v_rel, u, image_ids, hardest)
-            pairs["crossed_text"] = self.pair(self.enhanced, v, u_rel, image_ids, hardest)
+            pairs["crossed_text"] = self.pair(self.enhanced, v, u_rel, image_ids, hardest)  # pyright: ignore[reportArgumentType]  # with image_emb_rel
         terms = {name: p.loss for name, p in pairs.items()}
         if self.regularizer_weight:
-            terms["regularizer"] = self.regularizer_weight * regularizer
+            terms["regularizer"] = self.regularizer_weight * regularizer  # pyright: ignore[reportOperatorIssue]  # with image_emb_rel
         return terms, pairs

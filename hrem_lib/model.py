@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hrem_lib.config import Config, UserError
+from hrem_lib.config import Config
 from hrem_lib.encoders import (
     BertWords,
     BiGRUWords,
@@ -18,6 +18,7 @@ from hrem_lib.encoders import (
     TextEncoder,
     make_bert,
 )
+from hrem_lib.errors import UserError
 from hrem_lib.graph import AssociationGraph, Graph
 from hrem_lib.interaction import Fusion, Standalone, graph_bias
 

@@ -15,13 +15,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hrem_lib import checkpoints
-from hrem_lib.checkpoints import write_bytes
-from hrem_lib.config import Config, UserError, brief, preset
+from hrem_lib.config import Config, preset
+from hrem_lib.errors import UserError, brief
+from hrem_lib.files import write_bytes, write_tensors
 from hrem_lib.model import HREM, build_model
 from hrem_lib.text import WordPiece
 
@@ -121,7 +123,7 @@ def key_report(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Key
         ours, why = our_name(name), _why_ignored(name)
         if why is not None:
             ignored[name] = why
-        elif ours not in wanted:
+        elif ours is None or ours not in wanted:
             unexpected.append(name)
         elif tensor.shape != wanted[ours].shape:
             misshapen.append(f"{name}: got {tuple(tensor.shape)}, wanted {tuple(wanted[ours].shape)}")
@@ -188,15 +190,15 @@ _TRIP_MARGIN = 0.2  # hard-coded there
 def config_from_options(options: Mapping[str, object]) -> Config:
     """Our config for the options of a released run; options of machine and logging have no counterpart.
 
-    Dropout, batch size, rate and loss settings are taken too, so that training can go on as it was. `max_violation`
-    has no counterpart: the released code sets it itself after `vse_mean_warmup_epochs`, so that a file saved later has
+    Dropout, batch size, rate and loss settings are taken too, and training can go on as it was. `max_violation`
+    has no counterpart: the released code sets it itself after `vse_mean_warmup_epochs`, and a file saved later has
     it. Its loss `trip` has a margin of 0.2, whatever `margin` says.
 
     Raises:
         UserError: an option that we need is missing or out of range, or the two losses have two margins.
     """
     try:
-        o = dict(options)
+        o: dict[str, Any] = dict(options)
         dataset = o["dataset"]
         start = preset("coco" if "coco" in str(dataset) else "f30k")
         kinds = {"trip": "triplet", "vse": "hinge"}
@@ -320,7 +322,7 @@ def import_run(path: str | Path, out: str | Path, text: str | Path | None = None
     torch.manual_seed(0)  # the relation part is new
     model, config, report = load_released(path, bert_config)
     checkpoints.start_run(out, config, pieces, model)
-    checkpoints.write_tensors(out / checkpoints.MODEL, model.state_dict(), {"imported_from": path.name})
+    write_tensors(out / checkpoints.MODEL, model.state_dict(), {"imported_from": path.name})
     return config, report
 
 

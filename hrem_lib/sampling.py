@@ -1,7 +1,7 @@
 """Which pairs share a batch: at random, or by neighbor batch sampling (Sec 3.4).
 
 An epoch is an array of caption indices [steps,B]. It depends on the seed, the epoch and (for neighbor batches) the
-embeddings only, so that a resumed run repeats it. Every epoch has floor(captions / B) steps, whatever the sampling.
+embeddings only: a resumed run repeats it. Every epoch has floor(captions / B) steps, whatever the sampling.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hrem_lib.config import UserError
+from hrem_lib.errors import UserError
 
 
 def steps_per_epoch(n_captions: int, batch_size: int) -> int:
@@ -49,8 +49,8 @@ def cluster_images(image_emb: np.ndarray, clusters: int, seed: int, smallest: in
 
     if clusters > len(image_emb):
         raise UserError(f"sampling.clusters: got {clusters}, wanted at most the {len(image_emb)} training images")
-    means = KMeans(clusters, n_init=1, max_iter=30, random_state=seed).fit(image_emb)
-    labels, centers = means.labels_.astype(np.int64), means.cluster_centers_
+    means = KMeans(clusters, n_init=1, max_iter=30, random_state=seed).fit(image_emb)  # pyright: ignore[reportArgumentType]  # the stub has the default's type
+    labels, centers = means.labels_.astype(np.int64), means.cluster_centers_  # pyright: ignore[reportOptionalMemberAccess]  # fitted
     return merge_small(labels, centers, smallest)
 
 
@@ -83,7 +83,7 @@ def batch_shape(
     Those asked for where there are P clusters of K images; else fewer clusters of more images, P x K as near the batch
     as possible but never above it, of two such batches the one with fewer clusters. None where not even half of the
     batch comes together, or one cluster is left: that batch would be small, or one of random pictures. It follows from
-    the labels alone, so that a resumed run repeats it.
+    the labels alone: a resumed run repeats it.
 
     Args:
         labels: cluster of each image [images]
@@ -113,7 +113,7 @@ def neighbor_batches(
     """P clusters at random, K images of each, one caption for each image: N = P x K (Sec 3.4).
 
     A cluster is drawn in proportion to its size and its images are taken from a shuffled pile that is shuffled again
-    when used up, so that over an epoch images are seen about equally often. No image stands twice in a batch.
+    when used up: over an epoch images are seen about equally often. No image stands twice in a batch.
     Choices of this project: the paper gives P, K, the clusters and the start no number.
 
     Args:

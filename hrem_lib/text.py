@@ -16,10 +16,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from hrem_lib.config import UserError, read_json
+from hrem_lib.errors import UserError
+from hrem_lib.files import read_json
 
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -29,7 +31,7 @@ VOCABULARY_FILE = "vocabulary.json"
 
 @dataclass(frozen=True)
 class Tokens:
-    """All captions' ids one after the other, so that a batch is one indexed read.
+    """All captions' ids one after the other: a batch is one indexed read.
 
     ids int32 [total]; word_index int32 [total]: 0, 1, 2.. for the pieces of each whole word of a caption, -1 for
     special tokens; offsets int64 [n + 1]: caption j is ids[offsets[j]:offsets[j + 1]].
@@ -126,6 +128,34 @@ def _thai_words(text: str) -> list[str]:
             "it into words (pip install pythainlp)"
         ) from None
     return word_tokenize(text, engine="newmm", keep_whitespace=False)
+
+
+class Tokenizer(Protocol):
+    """Captions -> ids: words for the BiGRU (`Vocabulary`), pieces for BERT (`WordPiece`)."""
+
+    mask_id: int  # what augmentation puts in the place of a word
+    random_range: tuple[int, int]  # low <= id < high: what it draws in its place
+
+    @property
+    def size(self) -> int:
+        """Number of ids, specials included."""
+        ...
+
+    def encode(self, captions: Sequence[str]) -> Tokens:
+        """Ids of captions."""
+        ...
+
+    def known_words(self, caption: str) -> dict[str, bool]:
+        """The words of a caption, and whether each is known."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Words of ids."""
+        ...
+
+    def save(self, folder: str | Path) -> None:
+        """Write what `load_text` reads."""
+        ...
 
 
 class Vocabulary:
@@ -269,7 +299,8 @@ class WordPiece:
         Raises:
             UserError: if there is no such folder or hub name, or it holds no BERT word pieces.
         """
-        from transformers import BertTokenizerFast  # slow to import, and the BiGRU does without
+        # slow to import, and the BiGRU does without
+        from transformers import BertTokenizerFast  # pyright: ignore[reportAttributeAccessIssue]  # its own lazy import
 
         folder = Path(source).expanduser()
         files = [name for name in ("vocab.txt", "tokenizer.json") if (folder / name).is_file()]
@@ -283,7 +314,7 @@ class WordPiece:
                 str(folder if files else source), local_files_only=bool(files), trust_remote_code=False
             )
         except Exception as error:  # the hub's client raises many kinds
-            where = f"{', '.join(files)} not readable" if files else "not a folder here and not to be had from the hub"
+            where = f"{', '.join(files)} not readable" if files else "not a folder here and not found on the hub"
             raise UserError(f"{source}: {where}, wanted a BERT folder with vocab.txt (model.bert)") from error
         backend = tokenizer.backend_tokenizer
         vocabulary = backend.get_vocab(with_added_tokens=False)
@@ -377,7 +408,7 @@ class WordPiece:
         return cls(folder)
 
 
-def load_text(folder: str | Path) -> Vocabulary | WordPiece:
+def load_text(folder: str | Path) -> Tokenizer:
     """The text encoder saved in `folder`: `Vocabulary` if vocabulary.json is there, else `WordPiece`.
 
     Raises:

@@ -12,10 +12,11 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,13 +25,43 @@ from tqdm import tqdm
 
 from hrem_lib import checkpoints, data, distributed, evaluation, sampling
 from hrem_lib import config as configs
-from hrem_lib.config import Config, UserError
+from hrem_lib.config import Config
+from hrem_lib.errors import UserError
+from hrem_lib.files import read_tensors, write_bytes, write_json, write_tensors
 from hrem_lib.losses import Objective, at_collapse
 from hrem_lib.model import HREM, build_model
-from hrem_lib.text import Vocabulary, WordPiece, glove_matrix
+from hrem_lib.text import Tokenizer, Vocabulary, WordPiece, glove_matrix
 
-OBSERVED = ("grad_norm", "without_negative", "collapse")  # what `train_step` gives beside the loss terms,
-NEAR = "at_collapse_"  # and, with a term's name behind it, whether the term stands at its level of collapse
+
+class NotFinite(FloatingPointError):
+    """A step was refused: NaN or infinity.
+
+    Args:
+        names: what is not finite: loss terms and embeddings, or, where `costs` are given, weights whose gradient is not
+        captions: numbers of the batch's captions
+        costs: the loss terms, where they are finite and the gradient is not
+    """
+
+    def __init__(self, names: list[str], captions: list[int], costs: dict[str, float] | None = None):
+        if costs is None:
+            self.what = f"not finite: {', '.join(names)}"
+        else:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more weights" if len(names) > 3 else "")
+            terms = ", ".join(f"{name} {value:.3g}" for name, value in costs.items())
+            self.what = f"gradient not finite: of {shown or 'all weights together'}, with the terms {terms}"
+        self.names, self.captions = names, captions
+        super().__init__(f"{self.what}; captions {captions}")
+
+
+class Step(NamedTuple):
+    """What a step reports, as detached scalars."""
+
+    terms: dict[str, Tensor]  # the loss by name, as in `losses.Objective`
+    total: Tensor  # their sum
+    grad_norm: Tensor  # before clipping
+    without_negative: Tensor  # rows without an admissible negative, in all pairs of embeddings
+    collapse: float  # what one L(a, b) costs when all embeddings are alike, `PairLoss.level`
+    at_collapse: dict[str, Tensor]  # for each L(a, b), `losses.at_collapse`
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -74,7 +105,7 @@ def _words(value: object) -> str:
     return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
-def follow(preset: Config, changes: dict[str, object]) -> tuple[Config, list[str]]:
+def follow(preset: Config, changes: Mapping[str, object]) -> tuple[Config, list[str]]:
     """`Config.override` for a new run: settings that are not given follow those that are (choices of this project).
 
     - Fewer epochs: `training.decay_epochs` and `sampling.neighbor_epoch` in proportion, none where the run is over.
@@ -157,8 +188,10 @@ def check_data(config: Config, train: data.Split, evaluated: list[data.Split]) -
         raise UserError("training.batch_size: got 1, wanted at least 2: a pair alone has no negative to learn from")
     if pictures < 2:
         raise UserError(f"{train.folder / train.name}_ims.npy: got 1 picture, wanted at least 2: it has no negatives")
-    if size % distributed.world():
-        raise UserError(f"training.batch_size: got {size}, wanted a multiple of the {distributed.world()} processes")
+    if size % distributed.world_size():
+        raise UserError(
+            f"training.batch_size: got {size}, wanted a multiple of the {distributed.world_size()} processes"
+        )
     if s.neighbor_epoch and s.clusters > pictures:
         raise UserError(f"sampling.clusters: got {s.clusters}, wanted at most the {pictures} training images")
     if s.neighbor_epoch and 0 < s.clusters < s.clusters_per_batch:
@@ -191,7 +224,7 @@ def plan_epoch(
     clusters = s.clusters or max(s.clusters_per_batch, split.n_images // (4 * s.images_per_cluster))
     labels = sampling.cluster_images(embeddings, min(clusters, split.n_images), t.seed, s.images_per_cluster)
     asked = s.clusters_per_batch, s.images_per_cluster
-    shape = sampling.batch_shape(labels, *asked, distributed.world())
+    shape = sampling.batch_shape(labels, *asked, distributed.world_size())
     if shape != asked:
         large = int((np.bincount(labels) >= asked[1]).sum())
         text = f"epoch {epoch}: clusters of at least {asked[1]} images: got {large}, wanted {asked[0]}"
@@ -207,7 +240,7 @@ def forward(
     model: HREM, objective: Objective, batch: data.Batch, relation: bool, hardest: bool
 ) -> tuple[dict, dict, tuple[Tensor, Tensor]]:
     """This process's pairs -> terms and `PairLoss`es of the whole batch as in `Objective`, v and u of the batch."""
-    with distributed.own_draws(batch.regions.device):
+    with distributed.process_rng(batch.regions.device):
         images = model.encode_images(batch.regions, batch.region_mask)
         texts = model.encode_texts(batch.words, batch.word_mask)
     images, texts = distributed.gather_encoded(images), distributed.gather_encoded(texts)
@@ -224,7 +257,7 @@ def _statistics_kept(model: HREM) -> Iterator[None]:
     before = [buffer.clone() for buffer in model.buffers()]
     try:
         yield
-    except FloatingPointError:
+    except NotFinite:
         for buffer, old in zip(model.buffers(), before, strict=True):
             buffer.copy_(old)
         raise
@@ -239,48 +272,43 @@ def train_step(
     relation: bool,
     hardest: bool = True,
     precision: str = "float32",
-) -> dict[str, Tensor]:
+) -> Step:
     """One optimizer step.
 
     Args:
         relation: whether the relation part takes part (after warm-up)
         hardest: see `losses.hinge`
-    Returns:
-        named loss terms, `total`, `grad_norm` (before clipping), `without_negative`, `collapse` (what one L(.,.)
-        costs when all embeddings are alike, `PairLoss.level`) and `at_collapse_NAME`, detached scalars
     Raises:
-        FloatingPointError: a term or a gradient is not finite; weights, BatchNorm's statistics and optimizer are left
-            as they were.
+        NotFinite: a term or a gradient; weights, BatchNorm's statistics and optimizer are left as they were.
     """
     with _statistics_kept(model):
         with torch.autocast(batch.regions.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             terms, pairs, (image_emb, text_emb) = forward(model, objective, batch, relation, hardest)
-        total = sum(terms.values())
+        total: Tensor = sum(terms.values())  # pyright: ignore[reportAssignmentType]  # there are terms
         # the embeddings too: a pair without an admissible negative, NaN or not, adds nothing to a loss
         watched = {**terms, "image embeddings": image_emb.detach().sum(), "text embeddings": text_emb.detach().sum()}
         finite = torch.isfinite(torch.stack([value.detach().float() for value in watched.values()]))
         if not finite.all():
             bad = [name for name, fine in zip(watched, finite.tolist(), strict=True) if not fine]
-            raise FloatingPointError(f"not finite: {', '.join(bad)}; captions {batch.caption_ids.tolist()}")
+            raise NotFinite(bad, batch.caption_ids.tolist())
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         distributed.average_gradients(model)
         norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
         if not torch.isfinite(norm):
             bad = [name for name, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-            shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more weights" if len(bad) > 3 else "")
-            costs = ", ".join(f"{name} {float(value.detach()):.3g}" for name, value in terms.items())
-            raise FloatingPointError(
-                f"gradient not finite: of {shown or 'all weights together'}, with the terms {costs}; "
-                f"captions {batch.caption_ids.tolist()}"
-            )
+            costs = {name: float(value.detach()) for name, value in terms.items()}
+            raise NotFinite(bad, batch.caption_ids.tolist(), costs)
     nn.utils.clip_grads_with_norm_(model.parameters(), grad_clip, norm)
     optimizer.step()
-    missing = sum(pair.without_negative for pair in pairs.values())
-    values = {**terms, "total": total, "grad_norm": norm, "without_negative": missing}
-    collapse = next(iter(pairs.values())).level
-    near = {NEAR + name: at_collapse(pair, objective.margin) for name, pair in pairs.items()}
-    return {name: value.detach() for name, value in values.items()} | {"collapse": torch.as_tensor(collapse)} | near
+    return Step(
+        terms={name: value.detach() for name, value in terms.items()},
+        total=total.detach(),
+        grad_norm=norm.detach(),
+        without_negative=sum(pair.without_negative for pair in pairs.values()).detach(),  # pyright: ignore[reportAttributeAccessIssue]  # there are pairs
+        collapse=float(next(iter(pairs.values())).level),
+        at_collapse={name: at_collapse(pair, objective.margin) for name, pair in pairs.items()},
+    )
 
 
 class CollapseWatch:
@@ -317,12 +345,12 @@ def fit(
         train_set: training pairs; dev: (split, tokens)
         out: run folder for `model.safetensors`, `training_state.safetensors`, `history.jsonl`, TensorBoard files
         resume: continue from `out`'s training state, exactly. A state is written after every epoch; the next one's
-            batches follow from the seed, the epoch and the weights, so that no position within an epoch is kept
+            batches follow from the seed, the epoch and the weights: no position within an epoch is kept
     Returns:
         one dictionary an epoch, as in `history.jsonl`
     Raises:
-        FloatingPointError: a loss term or gradient is not finite; names it, the batch's captions, and the file with
-            the state to debug from.
+        NotFinite: a loss term or gradient; the sentence names it, the batch's captions, and the file with the state to
+            debug from.
     """
     from torch.utils.tensorboard import SummaryWriter  # more than a second to import
 
@@ -333,7 +361,7 @@ def fit(
     objective, optimizer = make_objective(config), make_optimizer(model, config)
     if model.logit_scale is not None:
         objective = objective._replace(logit_scale=model.logit_scale)
-    distributed.share_model(model)
+    distributed.data_parallel(model)
     history, watch, mark, first = [], CollapseWatch(), split.fingerprint(), distributed.rank() == 0
     if resume and (out / checkpoints.STATE).is_file():
         info = checkpoints.load_training_state(out / checkpoints.STATE, model, optimizer)
@@ -352,43 +380,46 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         # one process clusters and evaluates: another processor might round otherwise
-        batches, kind = distributed.agreed(partial(plan_epoch, config, model, split, epoch, device))
-        plans = [data.BatchPlan(epoch, step, distributed.share(captions)) for step, captions in enumerate(batches)]
+        batches, kind = distributed.broadcast(partial(plan_epoch, config, model, split, epoch, device))
+        plans = [data.BatchPlan(epoch, step, distributed.local_part(captions)) for step, captions in enumerate(batches)]
         model.train()
-        sums: dict[str, float] = {}
+        losses: dict[str, float] = {}
+        grad_norm, without_negative, collapse = 0.0, 0, 0.0  # sums over the epoch
         bar = tqdm(data.loader(train_set, plans, config.data.workers), f"epoch {epoch}", len(plans), disable=not show, leave=False)  # fmt: skip # noqa: E501
         for step, batch in enumerate(bar):
             relation = model.relation is not None and (epoch - 1) * steps + step >= t.warmup_steps
             try:
-                values = train_step(
+                report = train_step(
                     model, batch.to(device), objective, optimizer, t.grad_clip, relation,
                     hardest=epoch > config.loss.hinge_sum_epochs, precision=t.precision,
                 )  # fmt: skip
-            except FloatingPointError as error:
+            except NotFinite as error:
                 raise _stopped(error, model, optimizer, batch, split, out, epoch, step) from None
-            near = {name.removeprefix(NEAR): float(values.pop(name)) for name in list(values) if name.startswith(NEAR)}
             if relation and t.warmup_steps == (epoch - 1) * steps + step > 0:
-                joined = ", ".join(name for name in values if name not in (*OBSERVED, "initial", "total"))
+                joined = ", ".join(name for name in report.terms if name != "initial")
                 text = f"the relation part starts at epoch {epoch} step {step}: {joined} join the total loss"
                 tqdm.write(text, file=sys.stdout)
-            for name in watch.see(near):
+            for name in watch.see({name: bool(near) for name, near in report.at_collapse.items()}):
                 tqdm.write(_collapse_line(epoch, step, name), file=sys.stdout)
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
+            for name, value in (report.terms | {"total": report.total}).items():
+                losses[name] = losses.get(name, 0.0) + float(value)
+            grad_norm += float(report.grad_norm)
+            without_negative += int(report.without_negative)
+            collapse += report.collapse
             if show:
-                bar.set_postfix(total=f"{float(values['total']):.2f}", rate=f"{rate:g}")  # all terms: history.jsonl
+                bar.set_postfix(total=f"{float(report.total):.2f}", rate=f"{rate:g}")  # all terms: history.jsonl
         settings = {"folds": config.data.folds, "device": device, "precision": t.precision}
-        dev_metrics = distributed.agreed(partial(evaluation.evaluate, [(model, dev[1])], dev[0], **settings))
+        dev_metrics = distributed.broadcast(partial(evaluation.evaluate, [(model, dev[1])], dev[0], **settings))
         line = {
             "epoch": epoch,
             "steps": epoch * steps,
             "sampling": kind,
             "rate": rate,
             "relation_from_step": t.warmup_steps if model.relation is not None else None,
-            "loss": {n: sums[n] / steps for n in sums if n not in OBSERVED},
-            "grad_norm": sums["grad_norm"] / steps,
-            "without_negative": int(sums["without_negative"]),
-            "collapse": sums["collapse"] / steps,
+            "loss": {name: value / steps for name, value in losses.items()},
+            "grad_norm": grad_norm / steps,
+            "without_negative": without_negative,
+            "collapse": collapse / steps,
             "collapsed": watch.collapsed,
             "dev": dev_metrics,
             "seconds": time.perf_counter() - began,
@@ -399,17 +430,17 @@ def fit(
         if not first:
             continue
         if better:
-            checkpoints.write_tensors(out / checkpoints.NEXT, model.state_dict(), {"epoch": epoch})
+            write_tensors(out / checkpoints.NEXT, model.state_dict(), {"epoch": epoch})
         info = {"history": history, "collapse": watch.counts, "data": mark}
         checkpoints.save_training_state(out / checkpoints.STATE, model, optimizer, info)
         checkpoints.keep_best(out, best_epoch(history))
         write_history(out, history)
         for name, value in _flat(line):
-            writer.add_scalar(name, value, epoch)
+            writer.add_scalar(name, value, epoch)  # pyright: ignore[reportOptionalMemberAccess]  # the first process has one
         tqdm.write(_line(line, t.epochs, best_epoch(history) == epoch), file=sys.stdout)
     if first:
-        writer.close()
-        tensors, _ = checkpoints.read_tensors(out / checkpoints.MODEL)
+        writer.close()  # pyright: ignore[reportOptionalMemberAccess]  # the same
+        tensors, _ = read_tensors(out / checkpoints.MODEL)
         checkpoints.load_weights(model, tensors, str(out / checkpoints.MODEL))
     distributed.same_weights(model)
     model.eval()
@@ -423,11 +454,11 @@ def best_epoch(history: list[dict]) -> int | None:
 
 def write_history(out: Path, history: list[dict]) -> None:
     """`history.jsonl`, a line an epoch."""
-    checkpoints.write_bytes(out / checkpoints.HISTORY, "".join(json.dumps(h) + "\n" for h in history).encode())
+    write_bytes(out / checkpoints.HISTORY, "".join(json.dumps(h) + "\n" for h in history).encode())
 
 
 def _stopped(
-    error: FloatingPointError,
+    error: NotFinite,
     model: HREM,
     optimizer: torch.optim.Optimizer,
     batch: data.Batch,
@@ -437,16 +468,15 @@ def _stopped(
     step: int,
 ) -> FloatingPointError:
     """The error with epoch, step and the captions themselves, after what is needed to debug it was saved."""
-    captions = [split.captions[i] for i in batch.caption_ids.tolist()]
-    what, path = str(error).partition("; captions")[0], out / checkpoints.DEBUG
-    where = {"epoch": epoch, "step": step, "what": what, "captions": captions}
+    captions, path = [split.captions[i] for i in error.captions], out / checkpoints.DEBUG
+    where = {"epoch": epoch, "step": step, "what": error.what, "captions": captions}
     try:
         if distributed.rank() == 0:
             checkpoints.save_debug(path, model, optimizer, vars(batch), where)
         saved = f"state saved in {path}"
     except UserError as full:
         saved = f"no state saved: {full}"
-    return FloatingPointError(f"epoch {epoch} step {step}: {what}; {saved}; the batch's captions: {captions}")
+    return FloatingPointError(f"epoch {epoch} step {step}: {error.what}; {saved}; the batch's captions: {captions}")
 
 
 def _collapse_line(epoch: int, step: int, name: str) -> str:
@@ -523,7 +553,7 @@ def package_folder(name: str) -> str:
     return str(path)
 
 
-def make_text(config: Config, captions: list[str]) -> Vocabulary | WordPiece:
+def make_tokenizer(config: Config, captions: list[str]) -> Tokenizer:
     """The text side: words of the training captions for the BiGRU, word pieces for BERT."""
     if config.model.text_encoder == "bigru":
         return Vocabulary.build(captions, config.model.min_word_count)
@@ -572,45 +602,9 @@ def train(config: Config, out: str | Path, resume: bool = False) -> dict:
     source = None
     if t.start_from and not (resume and (out / checkpoints.STATE).is_file()):
         source = checkpoints.load_run(t.start_from)
-        check_start(config, source, train_split)
+        checkpoints.check_start(config, source, train_split)
     with checkpoints.claim(out, resume):
         return _train(config, out, resume, (train_split, dev_split, test_split), device, source)
-
-
-# settings without which the weights of a run mean nothing, of the encoders and of the relation part
-FITTING = (
-    "model.text_encoder", "model.embed_dim", "model.heads", "model.projection", "model.word_dim",
-    "model.fragment_attention", "model.fragment_layers",
-)  # fmt: skip
-FITTING_RELATION = ("graph.layers", "graph.top_matches")
-
-
-def check_start(config: Config, source: checkpoints.Run, train: data.Split) -> None:
-    """Refuse a run `training.start_from` whose weights do not fit the settings or the data.
-
-    Raises:
-        UserError: with the setting or width, got and wanted.
-    """
-    run, name = source.config, config.training.start_from
-    both = run.graph.interaction == config.graph.interaction != "none"
-    for setting in FITTING + (FITTING_RELATION if both else ()):
-        got, wanted = config.value(setting), run.value(setting)
-        if got != wanted:
-            raise UserError(f"{setting}: got {got}, wanted {wanted} as in {name}, from whose weights the run starts")
-    checkpoints.check_width(source, train, name)
-
-
-def take_weights(model: HREM, source: checkpoints.Run, config: Config) -> str:
-    """Put the weights of another run into a new model, the relation part's if it is of one kind; what was taken."""
-    tensors, taken = source.model.state_dict(), "encoders and relation part"
-    if source.config.graph.interaction != config.graph.interaction:
-        own = {name: t for name, t in model.state_dict().items() if name.startswith("relation.")}
-        tensors = {name: t for name, t in tensors.items() if not name.startswith("relation.")} | own
-        taken = "encoders; the relation part is new" if own else "encoders"
-    elif model.relation is None:
-        taken = "encoders"
-    checkpoints.load_weights(model, tensors, config.training.start_from)
-    return taken
 
 
 def _train(
@@ -633,14 +627,14 @@ def _train(
         text, bert_config = checkpoints.read_text(out if has_state else Path(t.start_from))
     else:
         here = config.override({"model.bert": package_folder(config.model.bert)})
-        text = make_text(here, train_split.captions)
+        text = make_tokenizer(here, train_split.captions)
     if config.model.glove and not (has_state or source):
-        matrix, found = glove_matrix(config.model.glove, text, config.model.word_dim, t.seed)
+        matrix, found = glove_matrix(config.model.glove, text, config.model.word_dim, t.seed)  # pyright: ignore[reportArgumentType]  # GloVe goes with a BiGRU
         vectors = torch.from_numpy(matrix)
         print(f"GloVe: {found} of {text.size} words found")
     model = build_model(here, train_split.region_dim, text.size, vectors, bert_config)
     if source and not has_state:
-        print(f"weights from {t.start_from}: {take_weights(model, source, config)}")
+        print(f"weights from {t.start_from}: {checkpoints.take_weights(model, source, config)}")
     model = model.to(device)
     first = distributed.rank() == 0
     if first and not has_state:
@@ -660,7 +654,7 @@ def _train(
     def figures(split: data.Split) -> dict:
         settings = {"folds": config.data.folds, "intervals": True, "device": device, "precision": t.precision}
         pairs = [(model, text.encode(split.captions))]
-        return distributed.agreed(partial(evaluation.evaluate, pairs, split, **settings))
+        return distributed.broadcast(partial(evaluation.evaluate, pairs, split, **settings))
 
     result = {
         "preset": config.preset,
@@ -673,10 +667,6 @@ def _train(
         "seconds": round(sum(line["seconds"] for line in history) + 0.0, 1),
         "wall_seconds": round(time.perf_counter() - began, 1),
     }
-    if not first:
-        return result
-    checkpoints.write_json(out / "metrics.json", result)
-    from hrem_lib.plots.training import save_training_curves  # matplotlib: only where needed
-
-    save_training_curves(history, out / "curves.png", config)
+    if first:
+        write_json(out / "metrics.json", result)
     return result

@@ -28,7 +28,9 @@ import torch
 from matplotlib.figure import Figure
 
 from hrem_lib import checkpoints, training
-from hrem_lib.config import Config, UserError, from_dict
+from hrem_lib.config import Config, from_dict
+from hrem_lib.errors import UserError
+from hrem_lib.files import read_tensors
 from hrem_lib.plots import training as plots
 
 SETTINGS = {  # warm-up, fusion, decay and neighbor batches, all within five epochs of ten steps
@@ -179,7 +181,7 @@ def moment(out: Path) -> str:
 
 def outcome(out: Path) -> dict:
     """All that must not depend on how often a run was killed: weights, states, figures, files; no times."""
-    tensors, info = checkpoints.read_tensors(out / checkpoints.STATE)
+    tensors, info = read_tensors(out / checkpoints.STATE)
     metrics = json.loads((out / "metrics.json").read_text())
     lines = [json.loads(line) for line in (out / checkpoints.HISTORY).read_text().splitlines()]
     for record in (metrics, *lines, *info["history"]):

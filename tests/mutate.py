@@ -29,10 +29,11 @@ TESTS = {
     "graph": "graph model parity_parts",
     "interaction": "interaction model",
     "sampling": "sampling",
-    "training": "fit training",
+    "training": "fit training config",
     "data": "data",
     "text": "text",
-    "evaluation": "evaluation parity_metrics",
+    "metrics": "evaluation parity_metrics",
+    "evaluation": "evaluation",
 }
 TIMEOUT = 600  # seconds a mutant: several times the slowest module's tests
 

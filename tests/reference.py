@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-# ------------------------------------------------------------------------------------ regions (hrem_lib.regions)
+# ------------------------------------------------------------------------ regions (hrem_lib.sample_world.detector)
 
 
 def roi_align_loop(maps, boxes, cells, stride):
@@ -162,7 +162,7 @@ def merge_loop(labels, centers, smallest):
     return out
 
 
-# ------------------------------------------------------------------------------ evaluation (hrem_lib.evaluation)
+# ------------------------------------------------------------------------------ evaluation (hrem_lib.metrics)
 
 
 def ranks_loop(similarity, image_of_caption, ties_against_us=True):

@@ -8,27 +8,28 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hrem_lib import checkpoints
-from hrem_lib.config import UserError
+from hrem_lib.errors import UserError
+from hrem_lib.files import read_tensors, write_json, write_tensors
 
 
 def test_tensors_and_info_round_trip(tmp_path):
     tensors = {"a": torch.randn(3, 4, dtype=torch.float64), "b": torch.tensor(7), "c": torch.randn(4, 4).T}
-    checkpoints.write_tensors(tmp_path / "x.safetensors", tensors, {"epoch": 3})
-    got, info = checkpoints.read_tensors(tmp_path / "x.safetensors")
+    write_tensors(tmp_path / "x.safetensors", tensors, {"epoch": 3})
+    got, info = read_tensors(tmp_path / "x.safetensors")
     assert info == {"epoch": 3} and set(got) == set(tensors)
     assert all(torch.equal(got[n], tensors[n]) and got[n].dtype == tensors[n].dtype for n in tensors)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "x.json"
-    checkpoints.write_json(path, {"old": True})
+    write_json(path, {"old": True})
 
     def no_space(*args):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints.os, "fsync", no_space)
     with pytest.raises(UserError, match="No space"):
-        checkpoints.write_json(path, {"new": True})
+        write_json(path, {"new": True})
     assert json.loads(path.read_text()) == {"old": True}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
@@ -36,33 +37,33 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_damaged_and_missing_files(tmp_path):
     path = tmp_path / "x.safetensors"
     with pytest.raises(UserError, match="not found"):
-        checkpoints.read_tensors(path)
+        read_tensors(path)
     for content in (b"", b"\x80\x04pickle", b"\xff" * 100):
         path.write_bytes(content)
         with pytest.raises(UserError, match="damaged"):
-            checkpoints.read_tensors(path)
+            read_tensors(path)
 
 
 def test_a_changed_value_is_noticed(tmp_path):
     path, tensors = tmp_path / "x.safetensors", {"a": torch.ones(50), "b": torch.zeros(0, 3, dtype=torch.bfloat16)}
-    checkpoints.write_tensors(path, tensors, {"epoch": 3})
+    write_tensors(path, tensors, {"epoch": 3})
     whole = path.read_bytes()
     path.write_bytes(whole[:-7] + bytes([whole[-7] ^ 1]) + whole[-6:])
     with pytest.raises(UserError, match="checksum"):
-        checkpoints.read_tensors(path)
+        read_tensors(path)
     path.write_bytes(whole.replace(b"epoch", b"epocH"))
     with pytest.raises(UserError, match="checksum"):
-        checkpoints.read_tensors(path)
+        read_tensors(path)
     save_file(tensors, path, {"info": '{"epoch": 3}'})  # of an earlier version
-    assert checkpoints.read_tensors(path)[1] == {"epoch": 3}
+    assert read_tensors(path)[1] == {"epoch": 3}
 
 
 def test_better_weights_wait_for_their_epoch(tmp_path):
     for best, kept in ((2, 2), (1, 1), (None, 1)):
-        checkpoints.write_tensors(tmp_path / checkpoints.MODEL, {"a": torch.ones(1)}, {"epoch": 1})
-        checkpoints.write_tensors(tmp_path / checkpoints.NEXT, {"a": torch.zeros(1)}, {"epoch": 2})
+        write_tensors(tmp_path / checkpoints.MODEL, {"a": torch.ones(1)}, {"epoch": 1})
+        write_tensors(tmp_path / checkpoints.NEXT, {"a": torch.zeros(1)}, {"epoch": 2})
         checkpoints.keep_best(tmp_path, best)
-        assert checkpoints.read_tensors(tmp_path / checkpoints.MODEL)[1] == {"epoch": kept}
+        assert read_tensors(tmp_path / checkpoints.MODEL)[1] == {"epoch": kept}
         assert not (tmp_path / checkpoints.NEXT).exists()
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from hrem_lib import cli
 from hrem_lib import config as configs
-from hrem_lib.config import Config, UserError
+from hrem_lib.config import Config
+from hrem_lib.errors import UserError
 from hrem_lib.training import follow
 
 
@@ -196,3 +197,27 @@ def test_every_preset_can_be_shorter_and_in_other_batches(name):
 def test_what_is_given_is_never_changed(given, words):
     with pytest.raises(UserError, match=words):
         follow(configs.preset("sample"), given)
+
+
+def test_defaults_of_the_method_are_those_of_the_settings():
+    """A loss or a graph called by hand in a notebook is the one that `hrem train` makes."""
+    import inspect
+
+    from hrem_lib import attention, graph, interaction, losses
+
+    d = configs.Config()
+    loss = {"dim": d.loss.sampling_dim, **{name: getattr(d.loss, name) for name in vars(d.loss)}}
+    names = {"top_k": d.graph.top_matches, "share": d.graph.neighbor_share, "matching": d.graph.matching}
+    relation = {**names, "sigma": d.graph.sigma, "layers": d.graph.layers, "dropout": d.model.dropout}
+    made = [losses.distance_weights, losses.triplet, losses.hinge, losses.infonce, losses.Objective]
+    made = [(thing, loss) for thing in made] + [
+        (thing, relation)
+        for thing in (graph.AssociationGraph, interaction.Fusion, interaction.Standalone, attention.EncoderLayer)
+    ]
+    compared = 0
+    for thing, wanted in made:
+        for name, parameter in inspect.signature(thing).parameters.items():
+            if parameter.default is not inspect.Parameter.empty and name in wanted:
+                assert parameter.default == wanted[name], (thing.__name__, name)
+                compared += 1
+    assert compared >= 25

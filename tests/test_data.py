@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from hrem_lib import data
-from hrem_lib.config import UserError
 from hrem_lib.data import Batch, BatchPlan, PairDataset, find_folder, loader, open_split
+from hrem_lib.errors import UserError
 from hrem_lib.text import Vocabulary
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -586,3 +586,22 @@ def test_caption_batches_cover_all_with_little_padding():
         cells += words.numel()
     assert sorted(seen) == list(range(50))
     assert cells < 1.2 * len(tokens.ids)
+
+
+def test_split_test_is_refused_beside_testall_alone(tmp_path):
+    data.refuse_coco_test(tmp_path, "test")
+    (tmp_path / "testall_ims.npy").touch()
+    for name in ("dev", "testall"):
+        data.refuse_coco_test(tmp_path, name)
+    with pytest.raises(UserError, match="got split test, wanted testall"):
+        data.refuse_coco_test(tmp_path, "test")
+
+
+def test_the_first_bad_box_is_named(tmp_path):
+    boxes = np.tile(np.float32([0, 0, 0.5, 0.5]), (3, 4, 1))  # half a pixel is a box
+    np.save(tmp_path / "a.npy", boxes)
+    assert data._read_boxes(tmp_path / "a.npy", 3, 4).shape == (3, 4, 4)
+    boxes[1, 2], boxes[2, 0] = (5, 5, 4, 9), (0, 0, -1, -1)
+    np.save(tmp_path / "a.npy", boxes)
+    with pytest.raises(UserError, match="row 1, region 2: got box 5 5 4 9"):
+        data._read_boxes(tmp_path / "a.npy", 3, 4)

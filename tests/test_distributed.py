@@ -115,16 +115,16 @@ def test_processes_are_started_by_the_command_itself(tmp_path):
 
 
 def test_alone_everything_is_as_it_was():
-    assert distributed.world() == 1 and distributed.rank() == 0
+    assert distributed.world_size() == 1 and distributed.rank() == 0
     x = torch.randn(3, 2)
-    assert distributed.gather(x) is x and np.array_equal(distributed.share(np.arange(5)), np.arange(5))
+    assert distributed.gather(x) is x and np.array_equal(distributed.local_part(np.arange(5)), np.arange(5))
     state = torch.get_rng_state()
-    with distributed.own_draws(torch.device("cpu")):
+    with distributed.process_rng(torch.device("cpu")):
         assert torch.equal(torch.get_rng_state(), state)
     layer = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     layer(torch.randn(3, 2)).sum().backward()
     before = [p.grad.clone() for p in layer.parameters()]
-    distributed.share_model(layer)
+    distributed.data_parallel(layer)
     distributed.average_gradients(layer)
     assert type(layer[1]) is nn.BatchNorm1d
     assert all(torch.equal(p.grad, g) for p, g in zip(layer.parameters(), before, strict=True))
@@ -142,9 +142,9 @@ def test_shared_batch_norm_keeps_weights_and_is_batch_norm_alone():
 
 
 def test_slices_cover_a_batch_without_overlap(monkeypatch):
-    monkeypatch.setattr(distributed, "world", lambda: 4)
+    monkeypatch.setattr(distributed, "world_size", lambda: 4)
     parts = []
     for number in range(4):
         monkeypatch.setattr(distributed, "rank", lambda number=number: number)
-        parts.append(distributed.share(np.arange(100, 112)))
+        parts.append(distributed.local_part(np.arange(100, 112)))
     assert np.concatenate(parts).tolist() == list(range(100, 112)) and {len(p) for p in parts} == {3}

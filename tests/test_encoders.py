@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from hrem_lib.attention import EncoderLayer
-from hrem_lib.config import UserError
 from hrem_lib.encoders import (
     BertWords,
     BiGRUWords,
@@ -23,6 +22,7 @@ from hrem_lib.encoders import (
     TextEncoder,
     make_bert,
 )
+from hrem_lib.errors import UserError
 from hrem_lib.pooling import masked_max_k, masked_mean, unit
 
 DIM, FEATURES, VOCABULARY = 8, 12, 30

@@ -13,25 +13,23 @@ import torch
 from reference import bootstrap_loop, ranks_loop
 from torch import nn
 
-from hrem_lib import data, evaluation
-from hrem_lib.config import UserError
+from hrem_lib import data
+from hrem_lib import metrics as metric_module
 from hrem_lib.encoders import Encoded
-from hrem_lib.evaluation import (
+from hrem_lib.errors import UserError
+from hrem_lib.evaluation import encode_images, encode_texts, evaluate, table
+from hrem_lib.metrics import (
     bootstrap,
     bootstrap_difference,
     chance,
-    encode_images,
-    encode_texts,
     ensemble,
     ensemble_metrics,
-    evaluate,
     fold_metrics,
     metrics,
     rank_metrics,
     ranks,
     ranks_from_embeddings,
     recalls,
-    table,
 )
 from hrem_lib.text import Vocabulary
 
@@ -84,7 +82,7 @@ def test_every_product_once_and_ranks_exactly_those_of_the_same_tiles(monkeypatc
     owner = np.arange(m) // 5
     image_emb = rng.standard_normal((n, 33)).astype(np.float32)
     text_emb = np.repeat(image_emb, 5, 0) + rng.standard_normal((m, 33)).astype(np.float32)
-    whole, seen, real = np.full((n, m), np.nan, np.float32), [], evaluation._count
+    whole, seen, real = np.full((n, m), np.nan, np.float32), [], metric_module._count
 
     def spy(tile, *rest):
         def watched(rows, columns):
@@ -96,7 +94,7 @@ def test_every_product_once_and_ranks_exactly_those_of_the_same_tiles(monkeypatc
 
         return real(watched, *rest)
 
-    monkeypatch.setattr(evaluation, "_count", spy)
+    monkeypatch.setattr(metric_module, "_count", spy)
     got = ranks_from_embeddings(image_emb, text_emb, owner, block)
     monkeypatch.undo()
     assert sum(seen) == n * m
@@ -142,7 +140,7 @@ def test_twins_in_different_tiles_tie(block, noise, monkeypatch):
     """A product's last bit depends on the shape of its tile, on some processors: `noise` does the same on all."""
     image_emb, text_emb, owner, wanted = planted(519, 256)
     assert wanted[0][[7, 8, 20, 21]].tolist() == [2, 0, 1, 0] and wanted[1][[0, 40, 5 * 517]].tolist() == [3, 0, 1]
-    count = evaluation._count
+    count = metric_module._count
 
     def spy(tile, *rest):
         def noisy(rows, columns):
@@ -151,9 +149,9 @@ def test_twins_in_different_tiles_tie(block, noise, monkeypatch):
 
         return count(noisy, *rest)
 
-    monkeypatch.setattr(evaluation, "_count", spy)
+    monkeypatch.setattr(metric_module, "_count", spy)
     equal(ranks_from_embeddings(image_emb, text_emb, owner, block), wanted)
-    equal(evaluation.ensemble_ranks([(image_emb, text_emb)] * 2, owner, block), wanted)
+    equal(metric_module.ensemble_ranks([(image_emb, text_emb)] * 2, owner, block), wanted)
     order = np.random.default_rng(1).permutation(len(owner))
     got = ranks_from_embeddings(image_emb, text_emb[order], owner[order], block)
     equal(got, (wanted[0], wanted[1][order]))
@@ -164,10 +162,10 @@ def test_twins_of_one_model_alone_do_not_tie_in_an_ensemble():
     one, other = rng.standard_normal((2, 60, 64)).astype(np.float32)
     one[30:] = one[:30]
     first, second = (one, one[owner]), (other, other[owner])
-    assert set(evaluation.ensemble_ranks([first], owner)[1]) == {1}
-    i2t, t2i = evaluation.ensemble_ranks([first, second], owner)
+    assert set(metric_module.ensemble_ranks([first], owner)[1]) == {1}
+    i2t, t2i = metric_module.ensemble_ranks([first, second], owner)
     assert i2t.max() == t2i.max() == 0
-    assert evaluation.ensemble_ranks([second, first], owner)[1].max() == 0
+    assert metric_module.ensemble_ranks([second, first], owner)[1].max() == 0
 
 
 @pytest.mark.parametrize("block", [7, 512])
@@ -568,3 +566,34 @@ def test_table_with_folds_and_intervals(setting):
     assert "chance" not in text
     low, high = result["intervals"]["rSum"]
     assert f"{low:.1f} to {high:5.1f}" in text
+
+
+def test_embeddings_in_float64_are_compared_in_float64():
+    """A difference that float32 does not see decides; in half precision the values are taken as they are."""
+    image_emb = np.eye(2)
+    text_emb = np.array([[0.5, 0.5 + 1e-12], [0.5 + 1e-12, 0.5]])
+    i2t, t2i = ranks_from_embeddings(image_emb, text_emb, np.array([1, 0]))
+    assert i2t.tolist() == t2i.tolist() == [0, 0]
+    half = torch.eye(3, dtype=torch.float16)
+    assert ranks_from_embeddings(half, half, np.arange(3))[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 3), (2, 5), (3, 4), (1, 4)])
+def test_an_ensemble_is_of_one_split(n, m):
+    pairs = [(np.eye(2), np.ones((4, 2))), (np.ones((n, 2)), np.ones((m, 2)))]
+    with pytest.raises(UserError, match=f"got 2 images, 4 captions and {n} images, {m} captions"):
+        ensemble_metrics(pairs, np.array([0, 0, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("owner", "words"),
+    [
+        ([0, 1, 1], "wanted 2 integers"),
+        ([0], "wanted 2 integers"),
+        ([-1, 1], "got values -1 to 1"),
+        ([1, 1], "image 0"),
+    ],
+)
+def test_owners_of_captions(owner, words):
+    with pytest.raises(UserError, match=words):
+        ranks(np.eye(2), np.array(owner))

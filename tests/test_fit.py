@@ -16,6 +16,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from hrem_lib import checkpoints, data, evaluation, losses, sampling, training
+from hrem_lib.files import read_tensors
 from hrem_lib.model import build_model
 
 torch.set_num_threads(1)
@@ -115,7 +116,7 @@ def watched(folder, tmp_path_factory):
         row["decay"] = {g["weight_decay"] for g in given["optimizer"].param_groups}
         row["training"] = given["model"].training
         seen["steps"].append(row)
-        return lambda values: row.update(values=values)
+        return lambda report: row.update(report=report)
 
     def objective(given):
         row = {"settings": given["self"]._asdict(), "hardest": given["hardest"]}
@@ -153,10 +154,7 @@ def test_relation_part_starts_after_exactly_the_warm_up_steps(watched):
     for what in ("steps", "objective"):
         for _, number, row in by_step(watched, what):
             assert row["relation"] is (number >= FIRST_WITH_RELATION), (what, number)
-    terms = [
-        {name for name in row["values"] if name in ("initial", "enhanced", "crossed_image", "crossed_text")}
-        for row in watched["steps"]
-    ]
+    terms = [set(row["report"].terms) - {"regularizer"} for row in watched["steps"]]
     assert terms == [{"initial"}] * 6 + [{"initial", "crossed_image", "crossed_text"}] * 10
 
 
@@ -177,7 +175,7 @@ def test_objective_clipping_and_precision_of_every_step(watched):
 def test_augmentation_and_batches_of_every_step(watched, folder):
     """`train` hands the config's augmentation on, and each step gets the batch of its seed, epoch and step."""
     split = data.open_split(folder, "train")
-    text = training.make_text(watched["config"], split.captions)
+    text = training.make_tokenizer(watched["config"], split.captions)
     for got in watched["loaders"]:
         assert (got.region_drop, got.word_drop, got.seed) == (0.35, 0.45, 5)
         assert got.text == (text.mask_id, text.random_range)
@@ -223,7 +221,7 @@ def test_weights_of_the_best_epoch_are_kept(folder, tmp_path, monkeypatch, plant
     result = training.train(config, tmp_path / "run")
     kept = snapshots[best - 1]
     assert not any(same(kept, other) for epoch, other in enumerate(snapshots, 1) if epoch != best)
-    stored, info = checkpoints.read_tensors(tmp_path / "run" / checkpoints.MODEL)
+    stored, info = read_tensors(tmp_path / "run" / checkpoints.MODEL)
     assert same(stored, kept) and info["epoch"] == best
     assert [name for name, *_ in final] == ["dev", "test"]
     for name, held, training_mode, figures in final:
@@ -232,7 +230,7 @@ def test_weights_of_the_best_epoch_are_kept(folder, tmp_path, monkeypatch, plant
     assert result["epoch"] == best == json.loads((tmp_path / "run" / "metrics.json").read_text())["epoch"]
     lines = (tmp_path / "run" / checkpoints.HISTORY).read_text().splitlines()
     assert [json.loads(line)["dev"]["rSum"] for line in lines] == planted
-    state, _ = checkpoints.read_tensors(tmp_path / "run" / checkpoints.STATE)  # to go on from: the last epoch's
+    state, _ = read_tensors(tmp_path / "run" / checkpoints.STATE)  # to go on from: the last epoch's
     assert all(torch.equal(state[f"model.{name}"], tensor) for name, tensor in snapshots[-1].items())
 
 
@@ -243,7 +241,7 @@ def parts(config, folder):
     """Model, training set and dev of a config, as `train` makes them."""
     torch.manual_seed(config.training.seed)
     train, dev = data.open_split(folder, "train"), data.open_split(folder, "dev")
-    text = training.make_text(config, train.captions)
+    text = training.make_tokenizer(config, train.captions)
     model = build_model(config, train.region_dim, text.size)
     settings = (config.data.region_drop, config.data.word_drop, config.training.seed)
     train_set = data.PairDataset(train, text.encode(train.captions), (text.mask_id, text.random_range), *settings)
@@ -299,7 +297,7 @@ def run_with_clip(folder, out, monkeypatch, clip):
         met.append(float(torch.stack([g.square().sum() for g in gradients]).sum().sqrt()))
 
     with monkeypatch.context() as patch:
-        spy(patch, training, "train_step", lambda given: lambda values: named.append(float(values["grad_norm"])))
+        spy(patch, training, "train_step", lambda given: lambda report: named.append(float(report.grad_norm)))
         hook = register_optimizer_step_pre_hook(before_the_update)
         try:
             training.fit(model, config, train_set, dev, out, torch.device("cpu"))

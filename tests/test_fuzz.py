@@ -27,7 +27,8 @@ from hypothesis import strategies as st
 from hrem_lib import checkpoints, data, released, training
 from hrem_lib import config as configs
 from hrem_lib.cli import main
-from hrem_lib.config import UserError
+from hrem_lib.errors import UserError
+from hrem_lib.files import LINE_LENGTH, read_tensors, write_tensors
 from hrem_lib.model import build_model
 from hrem_lib.text import Vocabulary, WordPiece, glove_matrix, load_text
 
@@ -257,7 +258,7 @@ def test_every_kind_of_caption_file(tmp_path_factory, lines, ending, mark, code,
         simple = [line.strip() for line in lines]
         assume(not any(set(line) & set("\n\0") for line in lines))
         # refused with a reason that is there: a blank or endless line, or another number of them; or no word at all
-        assert "" in simple or len(lines) != 60 or max(map(len, simple)) > data.CAPTION_LENGTH or "word" in result
+        assert "" in simple or len(lines) != 60 or max(map(len, simple)) > LINE_LENGTH or "word" in result
 
 
 # --- config -----------------------------------------------------------------------------------------------------------
@@ -330,11 +331,11 @@ def run_folder(tmp_path, **changes):
     """A run folder as `train` leaves it, without the training."""
     captions = [f"a {word} and a {other}" for word in tiny.WORDS for other in tiny.WORDS]
     config = tiny.config("", **changes)
-    text = training.make_text(config, captions)
+    text = training.make_tokenizer(config, captions)
     model = build_model(config, 16, text.size)
     out = tmp_path / "run"
     checkpoints.start_run(out, config, text, model)
-    checkpoints.write_tensors(out / checkpoints.MODEL, model.state_dict(), {"epoch": 1})
+    write_tensors(out / checkpoints.MODEL, model.state_dict(), {"epoch": 1})
     return out, config, model
 
 
@@ -355,7 +356,7 @@ def test_mutated_training_state(tmp_path):
     optimizer.step()
     path = out / checkpoints.STATE
     checkpoints.save_training_state(path, model, optimizer, {"history": [{"epoch": 1}]})
-    wanted = checkpoints.read_tensors(path)[0]
+    wanted = read_tensors(path)[0]
 
     def same(_):
         state = optimizer.state_dict()["state"]
@@ -379,7 +380,7 @@ def test_strange_training_states(tmp_path):
         (weights | random_state, {"history": 3}),
         (random_state, {"history": []}),
     ):
-        checkpoints.write_tensors(path, tensors, info)
+        write_tensors(path, tensors, info)
         assert outcome(checkpoints.load_training_state, path, model, optimizer)[0] == "refused", (
             list(tensors)[-1],
             info,

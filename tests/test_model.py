@@ -8,7 +8,8 @@ import pytest
 import torch
 from composition import close, mask_of
 
-from hrem_lib.config import UserError, preset
+from hrem_lib.config import preset
+from hrem_lib.errors import UserError
 from hrem_lib.graph import AssociationGraph
 from hrem_lib.interaction import Fusion, Standalone
 from hrem_lib.losses import Objective, distance_weights, hinge, triplet

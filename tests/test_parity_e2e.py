@@ -11,7 +11,7 @@ from composition import CHECKPOINTS, FIXTURES, bert_config_of, close, mask_of
 from safetensors.torch import load_file
 
 from hrem_lib import checkpoints, cli, data, evaluation
-from hrem_lib.evaluation import rank_metrics, ranks
+from hrem_lib.metrics import rank_metrics, ranks
 from hrem_lib.released import load_released
 
 E2E = FIXTURES / "e2e"

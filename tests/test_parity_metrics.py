@@ -15,7 +15,7 @@ import torch
 from fixture_io import cases
 from reference import ranks_loop
 
-from hrem_lib.evaluation import ensemble, ensemble_metrics, fold_metrics, mean_metrics, metrics, rank_metrics, ranks
+from hrem_lib.metrics import ensemble, ensemble_metrics, fold_metrics, mean_metrics, metrics, rank_metrics, ranks
 
 COLUMNS = ("R@1", "R@5", "R@10", "MedR", "MeanR")
 DIRECTIONS = ("i2t", "t2i")

@@ -391,9 +391,9 @@ def test_trajectory(folder, name, tmp_path, monkeypatch):
 
     def train_step(model, batch, objective, optimizer, *args, **kwargs):
         rate = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
-        values = step(model, batch, objective, optimizer, *args, **kwargs)
-        seen.append(({n: rate[id(p)] for n, p in model.named_parameters()}, values))
-        return values
+        report = step(model, batch, objective, optimizer, *args, **kwargs)
+        seen.append(({n: rate[id(p)] for n, p in model.named_parameters()}, report))
+        return report
 
     def evaluate(*args, **kwargs):
         return {"rSum": float(len(seen)), "i2t": {"R@1": 0.0}, "t2i": {"R@1": 0.0}}
@@ -406,11 +406,11 @@ def test_trajectory(folder, name, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "encode_texts", partial(encode_texts, model))
     training.fit(model, config, train_set, (split, tokens), tmp_path, torch.device("cpu"))
     assert len(seen) == len(records)
-    for number, ((rates, values), record) in enumerate(zip(seen, records, strict=True)):
+    for number, ((rates, report), record) in enumerate(zip(seen, records, strict=True)):
         for name, got in rates.items():
             assert got == pytest.approx(record["rates"][group_of(name)]), (number, name)
-        close(values["total"], torch.tensor(record["loss"]), 1e-5, 1e-6, note=f"step {number}")
-    started = sum("enhanced" in values for _, values in seen)
+        close(report.total, torch.tensor(record["loss"]), 1e-5, 1e-6, note=f"step {number}")
+    started = sum("enhanced" in report.terms for _, report in seen)
     assert started == len(records) - config.training.warmup_steps > 0
     for key, wanted in with_prefix(tensors, "final.").items():
         if our_name(key) is None:

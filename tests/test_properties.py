@@ -220,17 +220,15 @@ def test_batches_at_the_edge_train(kind, made, seed):
         model.image_encoder.eval()
     batch = Batch(regions, region_mask, words, word_mask, images, torch.arange(len(images)))
     optimizer, objective = make_optimizer(model, config), make_objective(config)
-    values = train_step(model, batch, objective, optimizer, 2.0, relation=True)
-    assert all(torch.isfinite(value) for value in values.values())
+    report = train_step(model, batch, objective, optimizer, 2.0, relation=True)
+    assert all(torch.isfinite(value) for value in [*report.terms.values(), report.total, report.grad_norm])
     assert all(p.isfinite().all() for p in model.parameters())
     if len(set(images.tolist())) == 1:  # no negatives at all: four L(.,.), each row of both directions
-        assert int(values["without_negative"]) == 4 * 2 * len(images)
-        assert float(values["total"]) == pytest.approx(float(values["regularizer"]), abs=1e-6)
-    if kind == "all alike" and not values["without_negative"]:  # images may lie beyond the cut-off from all texts
-        assert float(values["collapse"]) == pytest.approx(2 * config.loss.margin * len(images))
-        near = {
-            name.removeprefix("at_collapse_") for name in values if name.startswith("at_collapse_") and values[name]
-        }
+        assert int(report.without_negative) == 4 * 2 * len(images)
+        assert float(report.total) == pytest.approx(float(report.terms["regularizer"]), abs=1e-6)
+    if kind == "all alike" and not report.without_negative:  # images may lie beyond the cut-off from all texts
+        assert report.collapse == pytest.approx(2 * config.loss.margin * len(images))
+        near = {name for name, standing in report.at_collapse.items() if standing}
         assert near == {"initial", "enhanced", "crossed_image", "crossed_text"}
 
 

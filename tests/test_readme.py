@@ -1,6 +1,7 @@
-"""The README is executed: its commands run, its links lead somewhere, its tables come from result files."""
+"""README and docs are executed: their commands run, links lead somewhere, tables come from result files."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -8,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from hrem_lib import ablate, results
 from hrem_lib import config as configs
 from hrem_lib.cli import main, parser
+from hrem_lib.study import results, runs, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RECIPE = (ROOT / "results" / "recipe.md").read_text(encoding="utf-8")
+DOCS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+RECIPE, USAGE = DOCS["recipe"], DOCS["usage"]
+PAGES = [README, *DOCS.values()]
 
 
 def commands(language, page=README):
@@ -39,6 +42,7 @@ def test_hrem_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data_samples").symlink_to(ROOT / "data_samples")
     lines = [shlex.split(c, comments=True) for c in commands("bash") if c.startswith("hrem ")]
+    lines += [shlex.split(c, comments=True) for c in commands("bash", USAGE)]
     assert len(lines) >= 5 and lines[0][1:3] == lines[1][1:3] == ["search", "data_samples/checkpoint"]
     before = sorted((ROOT / "data_samples" / "checkpoint").rglob("*"))
     for line in lines[:2]:
@@ -72,8 +76,8 @@ def test_grids_of_the_results_page_train_in_a_fresh_clone(tmp_path, monkeypatch)
     lines = [c for c in commands("", page) if c.startswith("hrem ablate ")]
     assert len(lines) == 4
     asked = []
-    monkeypatch.setattr(ablate, "run_grid", lambda cells, runs, folder, jobs: asked.append((runs, folder)))
-    monkeypatch.setattr(results, "table", lambda *args: "")
+    monkeypatch.setattr(runs, "run_grid", lambda cells, runs, folder, jobs: asked.append((runs, folder)))
+    monkeypatch.setattr(tables, "table", lambda *args: "")
     for line in lines:
         assert main(line.split("   ")[0].split()[1:]) == 0, line
         grid = line.split()[2]
@@ -85,9 +89,54 @@ def test_grids_of_the_results_page_train_in_a_fresh_clone(tmp_path, monkeypatch)
 
 
 def test_every_command_is_documented():
-    shown = {c.split()[1] for c in commands("") if c.startswith("hrem ")}
+    shown = {c.split()[1] for c in commands("", USAGE) if c.startswith("hrem ")}
     known = set(parser()._subparsers._group_actions[0].choices)
     assert known <= shown
+
+
+def test_commands_of_all_pages_are_known():
+    """Those that need data or devices that are not here are parsed: command and flags exist."""
+    lines = [
+        c for page in PAGES for language in ("", "bash") for c in commands(language, page) if c.startswith("hrem ")
+    ]
+    assert len(lines) > 20
+    for line in lines:
+        if "[" in line or line.isupper():
+            continue  # the usage's own summary
+        words = shlex.split(line.split("   ")[0])[1:]
+        words = [w for w in words if not (w.startswith("--") and "." in w)]  # settings: see below
+        _, extra = parser().parse_known_args(words)
+        assert not [word for word in extra if word.startswith("-")], line
+
+
+def test_readme_is_short():
+    assert len(README.encode()) <= 8000
+    for name, page in DOCS.items():
+        assert len(page.encode()) <= 8000, name
+
+
+def test_python_of_the_readme_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code.splitlines()) <= 5
+    names = {}
+    exec(code, names)
+    assert names["scores"].shape == (2, 200)
+    assert names["scores"][0].argmax() == 22  # the first answer of the first command
+
+
+def test_the_picture_of_the_method_is_drawn_again(tmp_path):
+    """The same size and nearly the same pixels: fonts differ by their version."""
+    import sys
+
+    import numpy as np
+    from PIL import Image
+
+    script = tmp_path / "method.py"
+    script.write_text((ROOT / "docs" / "method.py").read_text(encoding="utf-8"), encoding="utf-8")
+    subprocess.run([sys.executable, str(script)], check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    new, old = (np.asarray(Image.open(f / "method.png").convert("L"), float) for f in (tmp_path, ROOT / "docs"))
+    assert new.shape == old.shape and (np.abs(new - old) > 64).mean() < 0.02
 
 
 def test_dry_run_of_the_recipe(tmp_path, monkeypatch, capsys):
@@ -105,14 +154,12 @@ def test_dry_run_of_the_recipe(tmp_path, monkeypatch, capsys):
     assert stored[0]["test"]["images"] == 5 and stored[1]["test"]["folds"]["folds"] == 5
 
 
-TRAINING = [
-    c for page in (README, RECIPE) for c in commands("", page) if c.startswith("hrem train ") and "PRESET" not in c
-]
+TRAINING = [c for page in PAGES for c in commands("", page) if c.startswith("hrem train ") and "PRESET" not in c]
 
 
 @pytest.mark.parametrize("line", TRAINING)
 def test_recipes_hold_known_settings(line):
-    words = line.split()
+    words = line.split("   ")[0].split()
     settings = {
         w.removeprefix("--"): v for w, v in zip(words, words[1:], strict=False) if w.startswith("--") and "." in w
     }
@@ -123,8 +170,10 @@ def test_tables_are_made_from_the_result_files():
     stored = results.load(ROOT / "results")
     for page in (ROOT / "README.md", ROOT / "results" / "README.md"):
         text = page.read_text(encoding="utf-8")
-        assert results.fill(text, stored) == text, page
-    shown = re.findall(r"<!-- results (\w+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
+        assert tables.fill(text, stored) == text, page
+    assert "<!-- answer -->\n| |" in README
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"<!-- results (sample|f8k) -->\n(.*?)<!-- end -->", page, re.DOTALL)
     assert [data for data, _ in shown] == ["sample", "f8k"]
     for data, text in shown:
         runs = [r for r in stored if r["study"] == data]
@@ -135,10 +184,22 @@ def test_tables_are_made_from_the_result_files():
 
 
 def test_links_lead_somewhere():
-    for folder in (".", "data_samples", "results", "benchmarks", "tests"):
+    for folder in (".", "docs", "data_samples", "results", "benchmarks", "tests", "notebooks/assignments"):
         for page in (ROOT / folder).glob("*.md"):
             for target in re.findall(r"\]\(((?!http)[^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_links_of_the_notebooks_lead_somewhere():
+    books = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks" / "solutions").glob("*.ipynb")]
+    found = 0
+    for book in books:
+        cells = json.loads(book.read_text(encoding="utf-8"))["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        for target in re.findall(r"\]\(((?!http)[^)#]+)(?:#[^)]*)?\)", text):
+            assert (book.parent / target).exists(), f"{book.name}: {target}"
+            found += 1
+    assert found > 40
 
 
 def test_repository_names_no_machine_and_no_large_file():

@@ -12,7 +12,8 @@ import torch
 from composition import CHECKPOINTS, FIXTURES, bert_config_of
 
 from hrem_lib.checkpoints import load_run
-from hrem_lib.config import UserError, preset
+from hrem_lib.config import preset
+from hrem_lib.errors import UserError
 from hrem_lib.model import build_model
 from hrem_lib.released import (
     config_from_options,

@@ -7,7 +7,7 @@ import pytest
 from reference import merge_loop
 
 from hrem_lib import sampling
-from hrem_lib.config import UserError
+from hrem_lib.errors import UserError
 
 
 def test_random_epoch_has_each_caption_at_most_once():

@@ -16,7 +16,7 @@ import pytest
 import tiny
 
 from hrem_lib import training
-from hrem_lib.config import UserError
+from hrem_lib.errors import UserError
 from hrem_lib.text import Tokens, Vocabulary, WordPiece, augment_words, glove_matrix, load_text, split_words
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -358,7 +358,7 @@ def test_hub_out_of_reach(monkeypatch):
         raise OSError("no connection\nand a long explanation")
 
     monkeypatch.setattr(BertTokenizerFast, "from_pretrained", fail)
-    with pytest.raises(UserError, match="bert-base-uncased: not a folder here and not to be had") as caught:
+    with pytest.raises(UserError, match="bert-base-uncased: not a folder here and not found on the hub") as caught:
         WordPiece.load("bert-base-uncased")
     assert "\n" not in str(caught.value)
 
@@ -503,3 +503,9 @@ def test_captions_of_specials_alone():
     tokens = Tokens(np.array([1, 2], np.int32), np.array([-1, -1], np.int32), np.array([0, 2]))
     ids, _, mask = augment_words(*tokens.gather([0, 0]), np.random.default_rng(0), 0.9, 3, (4, 9))
     assert ids.tolist() == [[1, 2], [1, 2]] and mask.all()
+
+
+def test_trained_pieces_are_of_lower_case():
+    text = WordPiece.train(["A Dog", "The DOG and a dog"], 60)
+    assert "dog" in text.pieces and not any(c.isupper() for piece in text.pieces[5:] for c in piece)
+    assert text.known_words("DOG") == {"dog": True}

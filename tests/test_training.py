@@ -10,7 +10,8 @@ import torch
 
 from hrem_lib import checkpoints, data, evaluation, sampling, training
 from hrem_lib import config as configs
-from hrem_lib.config import UserError
+from hrem_lib.errors import UserError
+from hrem_lib.files import read_tensors
 from hrem_lib.model import build_model
 
 torch.set_num_threads(1)
@@ -56,7 +57,7 @@ def parts(config, folder):
     """Model, training set and dev split of a config, as `train` makes them."""
     torch.manual_seed(config.training.seed)
     train, dev = data.open_split(folder, "train"), data.open_split(folder, "dev")
-    text = training.make_text(config, train.captions)
+    text = training.make_tokenizer(config, train.captions)
     model = build_model(config, train.region_dim, text.size)
     tokens = text.encode(train.captions)
     settings = (config.data.region_drop, config.data.word_drop, config.training.seed)
@@ -71,7 +72,7 @@ def first_batch(train_set, size=20):
 def test_run_folder(finished):
     out, result = finished
     names = {path.name for path in out.iterdir()}
-    assert {"config.json", "history.jsonl", "metrics.json", "model.safetensors", "curves.png"} <= names
+    assert {"config.json", "history.jsonl", "metrics.json", "model.safetensors"} <= names
     assert not [name for name in names if name.endswith(".part")]
     stored = json.loads((out / "metrics.json").read_text())
     assert stored == json.loads(json.dumps(result))
@@ -87,7 +88,6 @@ def test_run_folder(finished):
     assert {line["relation_from_step"] for line in history} == {10}
     assert [line["sampling"] for line in history] == ["random"] * 2 + ["neighbor"] * 2
     assert stored["epoch"] == max(history, key=lambda line: line["dev"]["rSum"])["epoch"]
-    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list((out / "tensorboard").iterdir())
 
 
@@ -124,7 +124,7 @@ def test_overfits_one_batch(folder):
     batch = first_batch(train_set)
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
     losses = [
-        float(training.train_step(model, batch, objective, optimizer, 2.0, relation=False)["total"]) for _ in range(200)
+        float(training.train_step(model, batch, objective, optimizer, 2.0, relation=False).total) for _ in range(200)
     ]
     assert losses[-1] < 0.05 * losses[0]
 
@@ -147,9 +147,9 @@ def test_warm_up_leaves_the_relation_part_alone(folder):
     model, train_set, _ = parts(config, folder)
     before = {n: p.clone() for n, p in model.relation.named_parameters()}
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
-    values = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=False)
-    assert set(values) == {"initial", "total", *training.OBSERVED, "at_collapse_initial"}
-    assert float(values["collapse"]) == pytest.approx(2 * 20 * 0.2)  # 20 pictures, one caption each
+    report = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=False)
+    assert set(report.terms) == set(report.at_collapse) == {"initial"}
+    assert report.collapse == pytest.approx(2 * 20 * 0.2)  # 20 pictures, one caption each
     assert all(torch.equal(before[n], p) for n, p in model.relation.named_parameters())
 
 
@@ -191,7 +191,7 @@ def test_small_bert_trains(folder, tmp_path):
 
 
 def weights(out):
-    return checkpoints.read_tensors(out / checkpoints.STATE)[0]
+    return read_tensors(out / checkpoints.STATE)[0]
 
 
 def test_trap_11_same_seed_same_run(finished, folder, tmp_path):
@@ -268,7 +268,7 @@ def test_not_finite_in_a_run_names_captions_and_saves_the_state(folder, tmp_path
     # the row itself has no negative any more, so that L(v, u) may well be finite; the embeddings are not
     assert sentence.startswith("epoch 2 step 3: not finite: ") and "image embeddings" in sentence
     assert str(batch) in sentence and "debug.safetensors" in sentence
-    tensors, info = checkpoints.read_tensors(tmp_path / "run" / checkpoints.DEBUG)
+    tensors, info = read_tensors(tmp_path / "run" / checkpoints.DEBUG)
     assert info["captions"] == batch and (info["epoch"], info["step"]) == (2, 3)
     assert tensors["batch.regions"][3].isinf().all()
     assert any(name.startswith("optimizer.") for name in tensors)
@@ -400,8 +400,8 @@ def test_every_option_takes_a_step(folder, change):
     config = tiny.config(folder, **change)
     model, train_set, _ = parts(config, folder)
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
-    values = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=True)
-    assert torch.isfinite(values["total"])
+    report = training.train_step(model, first_batch(train_set), objective, optimizer, 2.0, relation=True)
+    assert torch.isfinite(report.total)
 
 
 def test_shipped_checkpoint_gives_its_figures():
@@ -428,7 +428,7 @@ def test_collapse_is_told_from_a_model_that_learns(settings, collapses):
     chosen = {"training.batch_size": 64, "sampling.neighbor_epoch": 0, "data.word_drop": 0, "data.region_drop": 0}
     config = configs.preset("sample").override({**small, **chosen, **settings})
     split = data.open_split(data.sample_dir(), "train")
-    text = training.make_text(config, split.captions)
+    text = training.make_tokenizer(config, split.captions)
     train_set, objective = data.PairDataset(split, text.encode(split.captions)), training.make_objective(config)
     named, named_by_level = [], []
     for seed in (0, 1):  # a single one may pass the level by
@@ -440,9 +440,9 @@ def test_collapse_is_told_from_a_model_that_learns(settings, collapses):
         batches = [b for epoch in (1, 2) for b in sampling.random_batches(split.n_captions, 64, seed, epoch)]
         for step, captions in enumerate(batches[:120]):
             batch = train_set[data.BatchPlan(1, step, captions)]
-            values = training.train_step(model, batch, objective, optimizer, 2.0, relation=False)
-            named += watch.see({"initial": float(values["at_collapse_initial"])})
-            near = abs(float(values["initial"]) / float(values["collapse"]) - 1) < 0.02
+            report = training.train_step(model, batch, objective, optimizer, 2.0, relation=False)
+            named += watch.see({"initial": bool(report.at_collapse["initial"])})
+            near = abs(float(report.terms["initial"]) / report.collapse - 1) < 0.02
             named_by_level += level_alone.see({"initial": near})
     assert named_by_level  # what the loss alone says
     assert bool(named) == collapses
@@ -698,7 +698,7 @@ def test_trap_09_a_refused_step_leaves_batch_norm_alone(folder, tmp_path, monkey
         training.train(tiny.config(folder), tmp_path / "run")
     first, _, before, after = seen
     assert {name.rpartition(".")[2] for name in before} == {"running_mean", "running_var", "num_batches_tracked"}
-    stored, _ = checkpoints.read_tensors(tmp_path / "run" / checkpoints.DEBUG)
+    stored, _ = read_tensors(tmp_path / "run" / checkpoints.DEBUG)
     for name, buffer in before.items():
         assert not torch.equal(first[name], buffer)  # a step that is taken moves them
         assert torch.equal(after[name], buffer) and torch.equal(stored[f"model.{name}"], buffer)
@@ -794,13 +794,13 @@ def test_start_from_begins_with_the_weights_of_the_run(folder, source, tmp_path,
     """Relation part included, where it is of the same kind."""
     change = {"training__start_from": str(source), "graph__interaction": relation, "training__warmup_steps": 0}
     config = tiny.config(folder, training__epochs=1, training__learning_rate=1e-3, training__seed=3, **change, **PLAIN)
-    values, batch = first_loss(monkeypatch, config, tmp_path / "run")
+    report, batch = first_loss(monkeypatch, config, tmp_path / "run")
     said = {"fusion": "encoders and relation part\n", "none": "encoders\n", "standalone": "the relation part is new\n"}
     assert said[relation] in capsys.readouterr().out
     model = checkpoints.load_run(source).model.train()  # training: BatchNorm uses the batch
     terms, *_ = training.forward(model, training.make_objective(config), batch, relation == "fusion", True)
     for name, term in terms.items():
-        assert float(values[name]) == pytest.approx(float(term.detach()), rel=1e-6), name
+        assert float(report.terms[name]) == pytest.approx(float(term.detach()), rel=1e-6), name
     assert len(terms) == (5 if relation == "fusion" else 1)
     stored = checkpoints.load_run(tmp_path / "run")
     assert stored.config.training.start_from == str(source)
@@ -978,3 +978,17 @@ def test_bert_of_an_installed_package(folder, tmp_path, monkeypatch):
             training.package_folder(name)
     assert training.package_folder("bert-base-uncased") == "bert-base-uncased"
     assert training.package_folder(str(package)) == str(package)
+
+
+def test_smallest_batch_and_the_warm_up_that_is_named(folder, tmp_path):
+    split = data.open_split(folder, "train")
+    training.check_data(tiny.config(folder, training__batch_size=2, training__warmup_steps=0), split, [])
+    config = tiny.config(folder, training__warmup_steps=40)
+    with pytest.raises(UserError, match="e.g. --training.warmup_steps 13$"):  # a third of 40 steps
+        training.check_schedule(config, 10)
+    training.check_schedule(config.override({"training.warmup_steps": 13}), 10)
+
+
+def test_seconds_of_a_run(finished):
+    _, result = finished
+    assert 0 < result["seconds"] <= result["wall_seconds"] < 3600

@@ -37,7 +37,7 @@ def test_one_step_and_one_evaluation(tmp_path):
     train_set = data.PairDataset(split, tokens, (text.mask_id, text.random_range), 0.2, 0.2, 0)
     batch = train_set[data.BatchPlan(1, 0, np.arange(128) * 5)]
     optimizer, objective = training.make_optimizer(model, config), training.make_objective(config)
-    values = training.train_step(model, batch, objective, optimizer, 2.0, relation=True)
-    assert torch.isfinite(values["total"]) and {"enhanced", "regularizer"} <= set(values)
+    report = training.train_step(model, batch, objective, optimizer, 2.0, relation=True)
+    assert torch.isfinite(report.total) and {"enhanced", "regularizer"} <= set(report.terms)
     result = evaluation.evaluate([(model, tokens)], split)
     assert result["images"] == 128 and result["captions"] == 640

@@ -39,7 +39,7 @@ def batch_of(pairs: int, dtype: torch.dtype) -> data.Batch:
 
 def part_of(batch: data.Batch) -> data.Batch:
     """This process's pairs, cut to their own longest caption."""
-    rows = torch.from_numpy(distributed.share(np.arange(batch.size)))
+    rows = torch.from_numpy(distributed.local_part(np.arange(batch.size)))
     part = {name: tensor[rows] for name, tensor in vars(batch).items()}
     longest = int(part["word_mask"].sum(1).max())
     return data.Batch(**{n: t[:, :longest] if n in ("words", "word_mask") else t for n, t in part.items()})
@@ -55,13 +55,13 @@ def compare(dtype: torch.dtype, relation: bool, **settings) -> dict[str, float]:
     if distributed.rank() > 0:
         for tensor in shared.state_dict().values():
             tensor.zero_()  # process 0's weights are taken
-    distributed.share_model(shared)
+    distributed.data_parallel(shared)
     several, _, _ = training.forward(shared, objective, part_of(batch), relation, True)
     sum(several.values()).backward()
     distributed.average_gradients(shared)
-    number, distributed.world = distributed.world, lambda: 1  # the same library alone
+    number, distributed.world_size = distributed.world_size, lambda: 1  # the same library alone
     single, _, _ = training.forward(model, objective, batch, relation, True)
-    distributed.world = number
+    distributed.world_size = number
     sum(single.values()).backward()
     mine = dict(shared.named_parameters())
     pairs = [(p.grad, mine[name].grad) for name, p in model.named_parameters() if p.grad is not None]
@@ -92,13 +92,13 @@ def main(out: Path) -> None:
                 os.sched_setscheduler(number, os.SCHED_IDLE, os.sched_param(0))
         import torch.distributed.nn.functional  # as a library may, in the midst of a run
 
-        results = {"world": distributed.world()}
+        results = {"world": distributed.world_size()}
         for name, dtype in (("float64", torch.float64), ("float32", torch.float32)):
             results[f"warm-up {name}"] = compare(dtype, False)
             for kind in ("fusion", "standalone"):
                 results[f"{kind} {name}"] = compare(dtype, True, graph__interaction=kind)
             results[f"hinge {name}"] = compare(dtype, True, loss__initial="hinge", loss__enhanced="hinge")
-        with distributed.own_draws(torch.device("cpu")):
+        with distributed.process_rng(torch.device("cpu")):
             own = torch.rand(3)
         common = torch.rand(3)
         results["own draws differ"] = bool((distributed.gather(own[None])[0] != distributed.gather(own[None])[1]).all())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tiny import config
 
-from hrem_lib import checkpoints, distributed, evaluation, sampling, training
+from hrem_lib import checkpoints, distributed, evaluation, files, sampling, training
 
 SETTINGS = {
     "training__epochs": 3,
@@ -40,7 +40,7 @@ def main(folder: str, out: Path, resume: str) -> None:
 
     count(evaluation, "evaluate", up("evaluations"))
     count(sampling, "cluster_images", up("clusterings"))
-    count(checkpoints, "write_bytes", lambda path, _: found["written"].append(path.name))
+    count(files, "write_bytes", lambda path, _: found["written"].append(path.name))
     real_fit = training.fit
 
     def fit(model, *args):
@@ -50,7 +50,7 @@ def main(folder: str, out: Path, resume: str) -> None:
         return history
 
     training.fit = fit
-    with distributed.processes(), distributed.run_folder(out) as mine:
+    with distributed.processes(), checkpoints.run_folder(out) as mine:
         found["read"] = sorted(path.name for path in mine.iterdir() if path.stat().st_size) if mine.is_dir() else []
         result = training.train(config(folder, **SETTINGS), mine, resume == "resume")
         found["files"] = sorted(path.name for path in mine.iterdir())

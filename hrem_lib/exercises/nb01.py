@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def _roi(maps: Tensor, boxes: Tensor, cells: int, stride: int, half: float = 0.5
     return out
 
 
-ROI_MISTAKES = (
+ROI_MISTAKES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Your samples sit half a pixel too far to the right and down: pixel i has its center at i + 0.5, so subtract 0.5.",
      {"half": 0.0}),
     ("You take one sample in the middle of each cell; here a cell is the mean of 2 x 2 samples.", {"samples": 1}),
@@ -84,7 +85,7 @@ def check_a(fn: Callable[..., Tensor]) -> str:
 # ------------------------------------------------------------------------------------------ b: vocabulary
 
 
-def _vocabulary(splits: dict[str, Sequence[str]], min_count: int = 1, used: Sequence[str] = ("train",),
+def _vocabulary(splits: Mapping[str, Sequence[str]], min_count: int = 1, used: Sequence[str] = ("train",),
                 order: str = "count", specials: bool = True) -> list[str]:  # fmt: skip
     counts = Counter(w for name in used for caption in splits[name] for w in text.split_words(caption))
     kept = [w for w, n in counts.items() if n >= min_count]
@@ -211,7 +212,7 @@ def _project(features: Tensor, mask: Tensor, fc: nn.Module, mlp: nn.Module, rows
     chosen = {"real": mask, "all": torch.ones_like(mask), "padding": ~mask}[rows]
     real = features[chosen]
     projected = (fc(real) if use in ("both", "fc") else 0) + (mlp(real) if use in ("both", "mlp") else 0)
-    out = projected.new_zeros(*mask.shape, projected.size(-1))
+    out = projected.new_zeros(*mask.shape, projected.size(-1))  # pyright: ignore[reportAttributeAccessIssue]  # FC, MLP or both
     out[chosen] = projected
     return torch.where(mask[..., None], out, 0) if zero else out
 
@@ -240,7 +241,7 @@ def check_d(fn: Callable[..., Tensor]) -> str:
     mask = torch.tensor([[True, True, False, False], [True, True, True, True], [True, False, False, False]])
     features = torch.where(mask[..., None], features, 0)
 
-    def run(function: Callable[..., Tensor], **change: object) -> tuple[Tensor, Tensor]:
+    def run(function: Callable[..., Tensor], **change: object) -> tuple[Tensor, Any]:
         layers = copy.deepcopy(mlp)
         out = function(features.clone(), mask.clone(), fc, layers, **change)
         return out, layers[1].running_mean
@@ -296,7 +297,7 @@ def check_e(fn: Callable[..., float]) -> str:
     return "Compare networks with it: the higher, the better the features tell kinds apart."
 
 
-def _wrong_vocabulary(**change: object) -> Callable[..., list[str]]:
+def _wrong_vocabulary(**change: Any) -> Callable[..., list[str]]:
     return lambda splits, min_count: _vocabulary(splits, min_count, **change)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ def _max_k(x: Tensor, mask: Tensor, k: int, shrink: bool = False, divide: str = 
     return torch.stack(out)
 
 
-MAX_MISTAKES = (
+MAX_MISTAKES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Your k shrinks for good: after a short sample all later ones use its k. Take min(k, count) for each sample.",
      {"shrink": True}),
     ("A sample with fewer than k fragments is divided by k; divide by the number of values that were taken.",
@@ -246,7 +247,7 @@ def _sorted_pool(
     return torch.stack(out)
 
 
-SORTED_MISTAKES = (
+SORTED_MISTAKES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Your weights belong to the places of the fragments: sort each dimension first, largest value first.",
      {"sort": False}),
     ("You sort upwards: the first weight belongs to the largest value.", {"up": True}),

@@ -17,7 +17,7 @@ from hrem_lib.text import Vocabulary
 # ---- a: does it learn one batch by heart? --------------------------------------------------------------------
 
 
-def _by_heart(values: Sequence[float], collapse: float) -> bool:
+def _by_heart(values: Sequence[float] | np.ndarray, collapse: float) -> bool:
     values = np.asarray(values, dtype=float)
     return bool(np.isfinite(values).all() and values[-5:].mean() < 0.1 * collapse)
 
@@ -120,7 +120,7 @@ def check_b(fn: Callable) -> str:
     ]
     for fault, relation, wanted, when in cases:
         model = _small_model()
-        model.text_encoder.words.embedding.weight.requires_grad_(fault != "frozen")
+        model.text_encoder.words.embedding.weight.requires_grad_(fault != "frozen")  # pyright: ignore[reportAttributeAccessIssue]  # a BiGRU's words
         _loss(model, relation, fault).backward()
         got = fn(model)
         if not isinstance(got, list | tuple | set):
@@ -178,7 +178,7 @@ _POISONED = "umbrella"
 def poison(model: HREM, text: Vocabulary) -> None:
     """Plant the fault of exercise 06d: one weight vector becomes NaN."""
     with torch.no_grad():
-        model.text_encoder.words.embedding.weight[text.words.index(_POISONED)] = float("nan")
+        model.text_encoder.words.embedding.weight[text.words.index(_POISONED)] = float("nan")  # pyright: ignore[reportAttributeAccessIssue, reportIndexIssue]  # a BiGRU's words
 
 
 def check_d(answer: str) -> str:

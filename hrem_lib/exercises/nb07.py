@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hrem_lib import scenes
 from hrem_lib.exercises import Wrong, expect_close, expect_shape
 from hrem_lib.plots.retrieval import picture_facts
+from hrem_lib.sample_world import catalog
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
@@ -170,7 +170,7 @@ CASES = [
 def _class(wanted: dict, found: dict, named: set) -> str:
     if wanted["action"] == found["action"]:
         return "twin" if named <= picture_facts(found) else "attribute"
-    groups = [scenes.ACTIONS[scene["action"]].group for scene in (wanted, found)]
+    groups = [catalog.ACTIONS[scene["action"]].group for scene in (wanted, found)]
     return "relation" if groups[0] == groups[1] else "scene"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,14 +109,14 @@ def planted() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     @torch.no_grad()
     def run() -> dict[str, Tensor]:
         out = encoder(regions, torch.ones(2, 5, dtype=torch.bool))
-        layer = encoder.relations.layers[0]
+        layer: Any = encoder.relations.layers[0]  # an EncoderLayer
         attended = layer.self_attn(out.fragments, out.fragments)[0]
         seen = {"regions": out.fragments, "attended": attended, "norm": layer.norm1(out.fragments + attended)}
         return seen | {"context": out.context, "pooled": out.pooled, "emb": out.emb}
 
     theirs = run()
     with torch.no_grad():  # the fault: scores are not divided by sqrt(d_k)
-        encoder.relations.layers[0].self_attn.in_proj_weight[:8] *= math.sqrt(4)
+        encoder.relations.layers[0].self_attn.in_proj_weight[:8] *= math.sqrt(4)  # pyright: ignore[reportIndexIssue, reportAttributeAccessIssue]  # an EncoderLayer
     return theirs, run()
 
 
@@ -123,7 +124,7 @@ def _first(theirs: dict, ours: dict, tolerance: float, kind: str = "") -> str | 
     if kind == "largest":
         comparable = [n for n in theirs if n in ours and theirs[n].shape == ours[n].shape]
         differences = {n: float((theirs[n] - ours[n]).abs().max()) for n in comparable}
-        worst = max(differences, key=differences.get)
+        worst = max(differences, key=differences.__getitem__)
         return worst if differences[worst] > tolerance else None
     for name in sorted(theirs) if kind == "sorted" else theirs:
         a = theirs[name]
@@ -147,7 +148,7 @@ def check_b(first_fault: Callable[[dict, dict, float], str | None]) -> str:
     def case(theirs: dict, ours: dict, wanted: str | None, known: dict[str, str | None], otherwise: str) -> None:
         tensors = [{n: torch.as_tensor(v, dtype=torch.float64) for n, v in side.items()} for side in (theirs, ours)]
         try:
-            got = first_fault(*tensors, 1e-3)
+            got = first_fault(*tensors, 1e-3)  # pyright: ignore[reportCallIssue]  # two tensors
         except NotImplementedError:
             raise
         except Exception as error:
@@ -302,7 +303,7 @@ CARD = {
 }
 
 
-def check_d(card: dict[str, object]) -> str:
+def check_d(card: dict[str, Any]) -> str:
     """A filled card for the text `TWINNET`."""
     if not isinstance(card, dict) or set(card) != set(CARD):
         raise Wrong(f"The keys of the card should be {', '.join(CARD)}.")

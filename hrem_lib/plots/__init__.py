@@ -1,11 +1,10 @@
-"""Every figure of the project, by subject. A figure draws what a forward pass computed, never a second computation.
+"""Every figure of the project, a module a notebook. A figure draws what a forward pass computed, never a second one.
 
-`house` (style, palette, `show`, pipeline map, heat map) · `retrieval` (similarity, strips, ranks, embedding maps) ·
-`scenes` (pictures with boxes, features, fragment attention) · `graph` (connection, relevance, interaction) ·
-`learning` (negatives, batches, spheres) · `training` (curves) · `evidence` (parity, published figures).
+`style` (palette, `show`, pipeline map, heat map) · `task` (00) · `features` (01) · `fragments` (02) · `graph` (03) ·
+`interaction` (04) · `losses` (05) · `training` (06, and a run's curves) · `retrieval` (07) · `reproduction` (08).
 """
 
-from hrem_lib.plots.house import (
+from hrem_lib.plots.style import (
     ERROR,
     EXTRA,
     GREY,

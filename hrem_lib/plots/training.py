@@ -1,17 +1,21 @@
-"""Figures of a training run."""
+"""Figures of training (Sec 4): curves, overfitting, ablations, selection on the test split: notebook 06."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hrem_lib.checkpoints import write_bytes
 from hrem_lib.config import Config
-from hrem_lib.plots.house import ERROR, EXTRA, GREY, IMAGE, RELATION, STYLE, TEXT
+from hrem_lib.files import write_bytes
+from hrem_lib.plots.losses import COLORS, MARKERS
+from hrem_lib.plots.style import ERROR, EXTRA, GREY, IMAGE, RELATION, STYLE, TEXT
 
 TERM_NAMES = {
     "initial": ("L(v, u)", IMAGE, "-"),
@@ -53,7 +57,7 @@ def recall_curves(ax: Axes, history: list[dict]) -> None:
     ):
         values = [line["dev"][key]["R@1"] for line in history]
         ax.plot(epochs, values, color=color, marker=marker, markersize=4)
-        # named at the end of the line, so that no legend covers it
+        # named at the end of the line: no legend covers it
         ax.annotate(f"   {label}", (epochs[-1], values[-1]), color=color, fontsize=9, va="center")
     best = max(history, key=lambda line: line["dev"]["rSum"])
     for key in ("i2t", "t2i"):
@@ -94,3 +98,85 @@ def save_training_curves(history: list[dict], path: Path, config: Config) -> Non
     buffer = io.BytesIO()
     training_curves(history, config).savefig(buffer, format="png")
     write_bytes(path, buffer.getvalue())
+
+
+def overfit_curve(losses: Sequence[float], collapse: float, title: str) -> Figure:
+    """Loss of one batch that is repeated, with the level of collapse.
+
+    Args:
+        losses: [steps]
+        collapse: 2 x positives x margin
+        title: the finding
+    """
+    figure, ax = plt.subplots(figsize=(6.4, 3.4))
+    ax.plot(range(1, len(losses) + 1), losses, color=IMAGE, marker="o", markersize=3)
+    ax.axhline(collapse, color=ERROR, linestyle="--", linewidth=1)
+    ax.text(len(losses), collapse, "collapse", color=ERROR, fontsize=9, ha="right", va="bottom")
+    ax.set(xlabel="step", ylabel="loss L(v, u)", ylim=(-0.1, 1.15 * max(collapse, *losses)), title=title)
+    return figure
+
+
+def ablation(arms: dict[str, Sequence[tuple[float, float]]]) -> Figure:
+    """Dev and test rSum of all runs, side by side on one scale; the title compares arms with seeds.
+
+    Args:
+        arms: {arm: (dev rSum, test rSum) of each seed}
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 0.62 * len(arms) + 1.4), sharex=True, sharey=True)
+    for column, (ax, split) in enumerate(zip(axes, ("dev", "test"), strict=True)):
+        values = {arm: [pair[column] for pair in pairs] for arm, pairs in arms.items()}
+        means = [np.mean(dots) for dots in values.values()]
+        spread = max(max(dots) - min(dots) for dots in values.values())
+        title = f"{split}: arms differ by up to {max(means) - min(means):.1f}, seeds by up to {spread:.1f}"
+        title = title if spread else f"{split}: one seed only"
+        ablation_dots(ax, values, f"{split} rSum", title)
+    return figure
+
+
+def ablation_dots(ax: Axes, values: Mapping[str, Sequence[float]], xlabel: str, title: str) -> None:
+    """One row an arm, one dot a seed, a bar at the mean, the mean and the range in words.
+
+    Args:
+        ax: where
+        values: {arm: one figure a seed}, first arm on top
+        xlabel, title: words
+    """
+    for row, dots in enumerate(values.values()):
+        color, marker = COLORS[row % len(COLORS)], MARKERS[row % len(MARKERS)]
+        mean = float(np.mean(dots))
+        ax.plot([mean, mean], [row - 0.28, row + 0.28], color="black", linewidth=2)
+        ax.scatter(
+            dots,
+            row + 0.12 * np.linspace(-1, 1, len(dots)) * (len(dots) > 1),
+            color=color,
+            marker=marker,
+            s=45,
+            zorder=3,
+        )
+        text = f"{mean:.1f}" + (f" ({min(dots):.1f} to {max(dots):.1f})" if len(dots) > 1 else " (one seed)")
+        ax.text(1.01, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=9)
+    ax.set_yticks(range(len(values)), list(values))
+    ax.set(ylim=(len(values) - 0.5, -0.5), xlabel=xlabel, title=title)
+    ax.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+
+
+def selection_optimism(gaps: dict[str, np.ndarray], title: str) -> Figure:
+    """How much a reported figure exceeds the truth, over many runs, one outline a way of selecting.
+
+    Args:
+        gaps: {label: reported minus true figure [runs]}
+        title: the finding
+    """
+    figure, ax = plt.subplots(figsize=(7.5, 3.8))
+    low, high = min(g.min() for g in gaps.values()), max(g.max() for g in gaps.values())
+    bins = np.arange(np.floor(low) - 0.25, high + 1, 1.0)  # figures come in steps of 100 / queries: no edge on a step
+    for (label, values), color, style in zip(gaps.items(), (IMAGE, ERROR, RELATION), ("-", "--", ":"), strict=False):
+        ax.hist(values, bins, histtype="step", color=color, linestyle=style, linewidth=2, label=label)  # pyright: ignore[reportArgumentType]  # an array will do
+        ax.axvline(values.mean(), color=color, linestyle=style, linewidth=1)
+        ax.text(
+            values.mean(), 1.01, f"{values.mean():+.1f}", color=color, ha="center", transform=ax.get_xaxis_transform()
+        )
+    ax.set(xlabel="reported minus true R@1 (points)", ylabel="runs")
+    ax.set_title(title, pad=18)
+    ax.legend(fontsize=9)
+    return figure

@@ -31,12 +31,11 @@ warnings.filterwarnings("ignore", "Object of type <Submitted")  # nbgrader with 
 import nbformat  # noqa: E402
 from grader import build, intake, sandbox, steps  # noqa: E402
 from grader import similar as alike  # noqa: E402
+from hrem_lib.errors import UserError  # noqa: E402
 from nbgrader.api import Gradebook, MissingEntry  # noqa: E402
 from nbgrader.apps import NbGraderAPI  # noqa: E402
 from nbgrader.coursedir import CourseDirectory  # noqa: E402
 from traitlets.config import PyFileConfigLoader  # noqa: E402
-
-from hrem_lib.config import UserError  # noqa: E402
 
 
 def api() -> NbGraderAPI:
@@ -117,9 +116,7 @@ def feedback(name: str, notes: dict[str, str] | None = None) -> list[dict]:
     """feedback/STUDENT/NAME/*.html for all graded students, and marks-NAME.csv; returns its rows."""
     source = _source(name)
     if not any((HERE / "autograded").glob(f"*/{name}/*.ipynb")):
-        raise UserError(
-            f"assignment {name}: nothing is graded yet, wanted `make grade` first (see grade.log)"
-        )
+        raise UserError(f"assignment {name}: nothing is graded yet, wanted `make grade` first (see grade.log)")
     _done(api().generate_feedback(name), f"feedback of {name}")
     questions = build.points(nbformat.read(source.with_suffix(".ipynb"), as_version=4))
     rows = []

@@ -4,11 +4,11 @@
 # **Minutes** 45 reading + 30 exercises · **Needs** nothing · **Paper** Sec 3.5, Sec 4
 
 # %% tags=["setup"]
-import numpy as np
-from matplotlib import pyplot as plt
-from hrem_lib import data, evaluation, plots, scenes
+import matplotlib.pyplot as plt, numpy as np
+from hrem_lib import data, metrics, plots
 from hrem_lib.exercises import check
-from hrem_lib.plots import retrieval
+from hrem_lib.plots import retrieval, task
+from hrem_lib.sample_world import catalog, scenes
 plots.use_style()
 
 # %%
@@ -41,7 +41,7 @@ plots.show(
 split = data.open_split(data.sample_dir(), "test")
 first = plots.load_pictures(split, range(6))
 plots.show(
-    retrieval.gallery(first, split.captions[0:30:5]),
+    task.gallery(first, split.captions[0:30:5]),
     f"Six of the {split.n_images} test pictures with one caption each. The other four captions use other words and leave other things out.",
     "Six drawn scenes: a man with a surfboard, a man with a dog, a man with a cake, a boy lying on a surfboard, a woman "
     "kicking a ball, a boy asleep on a bench; a caption below each.",
@@ -67,10 +67,10 @@ def facts_of_picture(scene):
 
 
 names = sorted(set().union(*map(facts_of_picture, truth)))
-say = {name: name for name in names if name not in scenes.PLACES} | {"birds": "bird", "dogs": "dog", "cats": "cat"}
+say = {name: name for name in names if name not in catalog.PLACES} | {"birds": "bird", "dogs": "dog", "cats": "cat"}
 say |= {"guy": "man", "lady": "woman", "kid": "child", "puppy": "dog", "kitten": "cat", "board": "surfboard"}
 say |= {"bike": "bicycle", "couch": "sofa"}
-say |= {phrase: place for place, phrases in scenes.PLACES.items() for phrase in phrases}  # "on the sand": "beach"
+say |= {phrase: place for place, phrases in catalog.PLACES.items() for phrase in phrases}  # "on the sand": "beach"
 
 
 def facts_of_caption(caption):
@@ -132,7 +132,7 @@ print("image_emb", image_emb.shape, "text_emb", text_emb.shape, "similarity", si
 small = similarity[:6, :30]
 own_block = small[image_of_caption[:30], np.arange(30)]
 plots.show(
-    retrieval.similarity_heatmap(
+    task.similarity_heatmap(
         small, image_of_caption[:30], first, "The bright cells are on the true pairs, but not only there"
     ),
     "Similarity of the six pictures (rows) and their 30 captions (columns). The true pairs are outlined. i2t reads along a row, t2i down a column.",
@@ -194,10 +194,10 @@ print("i2t", ranks_by_loop(tiny, [0, 0, 1, 1])[0], "  t2i", ranks_by_loop(tiny, 
 # numbers, here on all 200 pictures:
 
 # %%
-i2t_ranks, t2i_ranks = evaluation.ranks(similarity, image_of_caption)
+i2t_ranks, t2i_ranks = metrics.ranks(similarity, image_of_caption)
 slow = ranks_by_loop(similarity, image_of_caption)
 assert (slow[0] == i2t_ranks).all() and (slow[1] == t2i_ranks).all()
-tied = evaluation.ranks(tiny, np.array([0, 0, 1, 1]))
+tied = metrics.ranks(tiny, np.array([0, 0, 1, 1]))
 assert tied[0].tolist() == [1, 1] and tied[1].tolist() == [0, 1, 0, 1]
 print("ranks of the first six pictures", i2t_ranks[:6])
 print("ranks of the captions of picture 1", t2i_ranks[5:10])
@@ -205,7 +205,7 @@ print("ranks of the captions of picture 1", t2i_ranks[5:10])
 # %%
 asked = [0, 4, 5]
 plots.show(
-    retrieval.caption_answers(
+    task.caption_answers(
         similarity, image_of_caption, asked, [first[i] for i in asked], split.captions,
         title="Picture 4 meets captions with a green ball, a pink shirt and a polo mallet first",
     ),
@@ -221,7 +221,7 @@ plots.show(
 # %%
 queries = [3, 0, 20]
 plots.show(
-    retrieval.picture_answers(
+    task.picture_answers(
         similarity, image_of_caption, queries, split,
         title="The things are right, but somebody does something else with them",
     ),
@@ -280,21 +280,21 @@ for n in (200, 1000, 5000):
 # right picture among 200. They are a little worse, because two right captions in the first ten help no more than one.
 
 # %%
-found = evaluation.metrics(similarity, image_of_caption)
+found = metrics.metrics(similarity, image_of_caption)
 for direction, ranks in (("i2t", i2t_ranks), ("t2i", t2i_ranks)):
     figures = found[direction]
     assert all(abs(figures[f"R@{k}"] - recall(ranks, k)) < 1e-9 for k in (1, 5, 10))
     print(direction, {name: round(value, 1) for name, value in figures.items()})
 for k in (1, 5, 10):
-    assert abs(evaluation.chance(200, 1000, k)["i2t"] - chance_i2t(1000, 5, k)) < 1e-9
+    assert abs(metrics.chance(200, 1000, k)["i2t"] - chance_i2t(1000, 5, k)) < 1e-9
 print("rSum", round(found["rSum"], 1))
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=plots.ROW)
 both = {"i2t": i2t_ranks, "t2i": t2i_ranks}
-retrieval.recall_curve(left, both)
+task.recall_curve(left, both)
 left.set_title("Both curves are far above chance from the first answer on")
-retrieval.rank_histogram(right, both)
+task.rank_histogram(right, both)
 right.set_title("Most right answers stand first; a few are lost")
 plots.show(
     figure,
@@ -338,8 +338,8 @@ for name, value in (("best case", recall(best_case, 1)), ("random", expected), (
 
 # %%
 equal = np.full((200, 1000), 0.5)
-assert evaluation.metrics(equal, image_of_caption)["rSum"] == 0
-assert evaluation.ranks(np.full((3, 3), 0.5), np.arange(3))[1].tolist() == [2, 2, 2]
+assert metrics.metrics(equal, image_of_caption)["rSum"] == 0
+assert metrics.ranks(np.full((3, 3), 0.5), np.arange(3))[1].tolist() == [2, 2, 2]
 
 # %%
 figure, ax = plt.subplots(figsize=(8, 2.6))
@@ -348,7 +348,7 @@ rows = {
     "random order, ten seeds": shuffled,
     "a tie counts for us": [recall(best_case, 1)],
 }
-retrieval.level_dots(ax, rows, "R@1 of text to image (%)")
+task.level_dots(ax, rows, "R@1 of text to image (%)")
 ax.set_title("One matrix, three rules: 17 points of R@1 between them")
 plots.show(
     figure,
@@ -386,29 +386,29 @@ train = data.open_split(data.sample_dir(), "train")
 many_images = vectors(map(facts_of_picture, scenes.read_scenes(data.sample_dir() / "train_scenes.jsonl")))
 many_texts = vectors(map(facts_of_caption, train.captions))
 many = (many_images @ many_texts.T).round(6)
-full = evaluation.metrics(many, train.image_of_caption)
+full = metrics.metrics(many, train.image_of_caption)
 folds = []
 for low in range(0, 1000, 200):
     part = many[low : low + 200, 5 * low : 5 * low + 1000]
-    folds.append(evaluation.metrics(part, image_of_caption))
-mean = evaluation.mean_metrics(folds)
+    folds.append(metrics.metrics(part, image_of_caption))
+mean = metrics.mean_metrics(folds)
 for direction in ("i2t", "t2i"):
     print(f"{direction} R@1: one pool {full[direction]['R@1']:.1f}, mean of five folds {mean[direction]['R@1']:.1f}")
 
 # %%
-alone = [evaluation.ranks(np.array([[0.6, 0], [other, 1]]), np.arange(2))[1][0] for other in (0.7, 0.2, 0.8)]
+alone = [metrics.ranks(np.array([[0.6, 0], [other, 1]]), np.arange(2))[1][0] for other in (0.7, 0.2, 0.8)]
 counts = (many_images > 0) * 1.0, (many_texts > 0) * 1.0  # whole numbers: both ways are exactly equal
 mine = []
 for low in range(0, 1000, 200):
     part = counts[0][low : low + 200] @ counts[1][5 * low : 5 * low + 1000].T
-    mine.append(evaluation.metrics(part, image_of_caption))
-library = evaluation.fold_metrics(*counts, train.image_of_caption, folds=5)
-assert alone == [1, 0, 1] and library["rSum"] == evaluation.mean_metrics(mine)["rSum"]
+    mine.append(metrics.metrics(part, image_of_caption))
+library = metrics.fold_metrics(*counts, train.image_of_caption, folds=5)
+assert alone == [1, 0, 1] and library["rSum"] == metrics.mean_metrics(mine)["rSum"]
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
 for ax, direction, name in ((left, "i2t", "Image to text"), (right, "t2i", "Text to image")):
-    retrieval.fold_bars(ax, full[direction], [fold[direction] for fold in folds], ("one pool of 1,000", "folds of 200"))
+    task.fold_bars(ax, full[direction], [fold[direction] for fold in folds], ("one pool of 1,000", "folds of 200"))
     gain = mean[direction]["R@1"] - full[direction]["R@1"]
     ax.set_title(f"{name}: five folds add {gain:.0f} points to R@1")
 plots.show(
@@ -452,7 +452,7 @@ print(f"t2i R@1 {found['t2i']['R@1']:.1f}, pictures drawn: {low:.1f} to {high:.1
 print(f"captions drawn as if they were independent: {by_caption[0]:.1f} to {by_caption[1]:.1f}")
 
 # %%
-interval = evaluation.bootstrap(i2t_ranks, t2i_ranks, image_of_caption)
+interval = metrics.bootstrap(i2t_ranks, t2i_ranks, image_of_caption)
 assert np.allclose(interval["t2i"]["R@1"], (low, high))
 half = 196 * (0.844 * 0.156 / 1000) ** 0.5
 print(f"published: 84.4 from {84.4 - half:.1f} to {84.4 + half:.1f}")
@@ -460,7 +460,7 @@ print(f"published: 84.4 from {84.4 - half:.1f} to {84.4 + half:.1f}")
 # %%
 figure, ax = plt.subplots(figsize=(9, 3.4))
 mid = found["t2i"]["R@1"]
-retrieval.interval_lines(
+task.interval_lines(
     ax,
     [
         ("our t2i, captions drawn\n(too sure)", mid, *by_caption, plots.GREY),
@@ -503,10 +503,10 @@ assert abs(high - low - 8) < 2 and 5.5 < (interval["i2t"]["R@1"][1] - interval["
 
 # %%
 wrong_order = np.tile(np.arange(200), 5)  # 0, 1, 2, ... instead of 0, 0, 0, 0, 0, 1, 1, ...
-broken = evaluation.metrics(similarity, wrong_order)
+broken = metrics.metrics(similarity, wrong_order)
 for direction in ("i2t", "t2i"):
     print(direction, {name: round(broken[direction][name], 1) for name in ("R@1", "R@5", "R@10")})
-print("chance", {k: round(evaluation.chance(200, 1000, k)["t2i"], 1) for k in (1, 5, 10)})
+print("chance", {k: round(metrics.chance(200, 1000, k)["t2i"], 1) for k in (1, 5, 10)})
 assert broken["rSum"] < 20 < found["rSum"]
 
 # %% [markdown]

@@ -9,11 +9,11 @@
 # One good answer for each exercise; the lesson is [01_feature_extraction](../01_feature_extraction.ipynb).
 
 # %% tags=["setup"]
-import numpy as np
-import torch
-from hrem_lib import data, encoders, plots, regions, text
+import numpy as np, torch
+from hrem_lib import data, encoders, plots, text
 from hrem_lib.exercises import check
-from hrem_lib.plots import scenes as draw
+from hrem_lib.plots import features as draw
+from hrem_lib.sample_world import detector
 plots.use_style()
 
 # %%
@@ -103,7 +103,7 @@ for caption in range(5, 10):
 # | symbol | code | shape |
 # |---|---|---|
 # | boxes $a$, $b$ | `a`, `b`: x0 y0 x1 y1 | [N,4], [M,4] |
-# | IoU | `regions.overlap(a, b)` | [N,M] |
+# | IoU | `detector.overlap(a, b)` | [N,M] |
 #
 # **By hand.** $a$ = (0, 0, 4, 2) and $b$ = (2, 0, 6, 2) have 8 pixels each and share 2 x 2 = 4. The union has 8 + 8 - 4 = 12, so the overlap is 4/12 = 0.333.
 # Two boxes that share *half* of their area have an overlap of only a third: 0.5, the usual limit for "fits well", is stricter than it sounds.
@@ -120,20 +120,20 @@ def overlap(a, b):
 print(f"{overlap((0, 0, 4, 2), (2, 0, 6, 2)):.3f}")
 
 # %% [markdown]
-# Now the detector on a real picture. `regions.propose` is what made the boxes in the file, so it must give the same boxes again.
+# Now the detector on a real picture. `detector.propose` is what made the boxes in the file, so it must give the same boxes again.
 
 # %%
 INDEX = 1
 picture, scene = plots.picture(split, INDEX), draw.truth(split)[INDEX]
-boxes = regions.propose(picture)  # [R,4]
+boxes = detector.propose(picture)  # [R,4]
 assert np.array_equal(boxes, split.boxes[INDEX])
-seen = regions.predictions(picture, boxes)
+seen = detector.predictions(picture, boxes)
 called = [what["kind"][0] for what in seen]
 names = [f"{what['kind'][0]} {what['kind'][1]:.2f}" for what in seen]
 kinds = draw.true_kinds(boxes, scene)
 things = np.array([thing["box"] for thing in scene["entities"]])
 mine = torch.tensor([[overlap(box, thing) for thing in things] for box in boxes])
-assert torch.allclose(mine, regions.overlap(torch.tensor(boxes), torch.tensor(things)).to(mine.dtype), atol=1e-5)
+assert torch.allclose(mine, detector.overlap(torch.tensor(boxes), torch.tensor(things)).to(mine.dtype), atol=1e-5)
 fitting = sum(kind is not None for kind in kinds[1:])
 print("true relations:", scene["relations"])
 print(f"{fitting} of 11 boxes fit a whole thing (overlap of a half or more)")
@@ -154,7 +154,7 @@ plots.show(
 found, all_things, fits = 0, 0, 0
 for shown, truth in zip(split.boxes, draw.truth(split)):
     things = torch.tensor([thing["box"] for thing in truth["entities"]], dtype=torch.float32)
-    values = regions.overlap(torch.tensor(np.array(shown[1:])), things)  # [11, things]
+    values = detector.overlap(torch.tensor(np.array(shown[1:])), things)  # [11, things]
     found += (values.amax(0) >= 0.5).sum().item()
     fits += (values.amax(1) >= 0.5).sum().item()
     all_things += len(things)
@@ -212,8 +212,8 @@ def align_one(maps, box, cells, stride):
 
 # %%
 print(align_one(torch.tensor([[[1.0, 2, 3, 4], [1, 2, 3, 4]]]), (1, 0, 3, 2), 2, 1))
-pixels = regions.to_tensor(picture)[0]  # [3,144,192]
-fast = regions.roi_align(pixels, torch.tensor(boxes), cells=6, stride=1)  # [R,3,6,6]
+pixels = detector.to_tensor(picture)[0]  # [3,144,192]
+fast = detector.roi_align(pixels, torch.tensor(boxes), cells=6, stride=1)  # [R,3,6,6]
 slow = torch.stack([align_one(pixels, box, 6, 1) for box in boxes.tolist()])
 assert torch.allclose(fast, slow, atol=1e-9)
 print("boxes", tuple(boxes.shape), "-> crops", tuple(fast.shape))
@@ -239,15 +239,15 @@ plots.show(
 # |---|---|---|
 # | picture | `pixels[None]` | [1,3,144,192] |
 # | five convolutions, two of them with step 2 | `network.maps(...)` | [1,48,36,48] |
-# | RoI align | `regions.roi_align(maps, boxes)` | [12,48,6,6] |
+# | RoI align | `detector.roi_align(maps, boxes)` | [12,48,6,6] |
 # | hidden layer, ReLU | `network.hidden` | [12,96] |
 # | names, colors, postures: one linear layer each | `network.heads` | [12,40], [12,11], [12,16] |
 
 # %%
-network = regions.load_region_network().double()
+network = detector.load_region_network().double()
 with torch.no_grad():
     maps = network.maps(pixels[None])[0]  # [48,36,48]
-    crops = regions.roi_align(maps, torch.tensor(boxes))  # [R,48,6,6]
+    crops = detector.roi_align(maps, torch.tensor(boxes))  # [R,48,6,6]
     hidden = torch.relu(crops.flatten(1) @ network.hidden.weight.T + network.hidden.bias)  # [R,F]
 for name, tensor in (("maps", maps), ("crops", crops), ("hidden", hidden)):
     print(f"{name:7} {tuple(tensor.shape)}")
@@ -264,7 +264,7 @@ def read_names(features):
     """Names from features [...,F] alone: one linear layer of the detector and the largest value."""
     head = network.heads["kind"]
     best = (features.double() @ head.weight.T + head.bias).argmax(-1)
-    return [regions.KINDS[k] for k in best.flatten().tolist()]
+    return [detector.KINDS[k] for k in best.flatten().tolist()]
 
 
 assert read_names(hidden) == called
@@ -273,7 +273,7 @@ for features, shown, truth in zip(split.features, split.boxes, draw.truth(split)
     for name, kind in zip(read_names(torch.tensor(np.array(features)))[1:], draw.true_kinds(shown, truth)[1:]):
         right, total = right + (name == kind), total + (kind is not None)
 print(f"{100 * right / total:.0f} % of the {total} boxes that fit a thing get the right name")
-print(f"by chance: {100 / len(regions.KINDS):.1f} %")
+print(f"by chance: {100 / len(detector.KINDS):.1f} %")
 assert 0.6 < right / total < 0.95
 
 # %%
@@ -343,9 +343,9 @@ backbone = ResNetModel(ResNetConfig(embedding_size=32, hidden_sizes=[32, 64], de
 @torch.no_grad()
 def backbone_features(picture, boxes):
     """Features [R,C] of boxes [R,4] from any backbone that gives maps."""
-    maps = backbone(regions.to_tensor(picture).float()).last_hidden_state[0]  # [64,18,24]
+    maps = backbone(detector.to_tensor(picture).float()).last_hidden_state[0]  # [64,18,24]
     stride = picture.width // maps.shape[-1]
-    return regions.roi_align(maps, torch.tensor(np.array(boxes)), 3, stride).mean((2, 3))
+    return detector.roi_align(maps, torch.tensor(np.array(boxes)), 3, stride).mean((2, 3))
 
 
 print(tuple(backbone_features(picture, boxes).shape))

@@ -4,11 +4,11 @@
 # **Minutes**: 75 read + 45 exercises · **Needs**: notebook 02 · **Paper**: Sec 3.3.1, equations (4)-(10) and (14)
 
 # %% tags=["setup"]
-import torch
-from torch.nn import functional as F
-from hrem_lib import checkpoints, data, graph, plots, scenes
+import torch, torch.nn.functional as F
+from hrem_lib import checkpoints, data, graph, plots
 from hrem_lib.exercises import check
 from hrem_lib.plots import graph as draw
+from hrem_lib.sample_world import scenes
 plots.use_style()
 
 # %%

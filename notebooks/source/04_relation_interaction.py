@@ -4,11 +4,10 @@
 # **Minutes**: 60 read + 40 exercises · **Needs**: notebook 03 · **Paper**: Sec 3.3.2, equation (12), Fig. 4
 
 # %% tags=["setup"]
-import torch
-from torch.nn import functional as F
+import torch, torch.nn.functional as F
 from hrem_lib import checkpoints, data, graph, interaction, plots
 from hrem_lib.exercises import check
-from hrem_lib.plots import graph as draw
+from hrem_lib.plots import interaction as draw
 plots.use_style()
 
 # %%
@@ -73,7 +72,7 @@ plots.show(
 # - The result for a picture depends on who else is in the batch. That is wanted in training, and it is why the layer stays behind afterwards (section 6).
 
 # %%
-assert list(images.fragments.shape)[0] == 8 and list(tokens.shape)[:2] == [1, 16]
+assert images.fragments.shape[0] == 8 and list(tokens.shape)[:2] == [1, 16]
 
 # %% [markdown]
 # ## 2. One row of attention, by hand

@@ -5,10 +5,10 @@
 
 # %% tags=["setup"]
 import numpy as np, torch, torch.nn.functional as F
-from hrem_lib import checkpoints, data, evaluation, losses, plots, sampling, scenes
+from hrem_lib import build_model, checkpoints, data, evaluation, losses, plots, sampling
 from hrem_lib.exercises import check
-from hrem_lib.model import build_model
-from hrem_lib.plots import learning
+from hrem_lib.plots import losses as figures
+from hrem_lib.sample_world import scenes
 plots.use_style()
 
 # %%
@@ -74,7 +74,7 @@ assert abs(library.loss.item() - 0.584) < 1e-4 and abs(loss.item() - 0.584) < 1e
 # The pair (picture 2, caption 1) is the negative of both triplets, so it has +2.
 
 # %%
-plots.show(learning.hand_example(v.detach().numpy(), u.detach().numpy(), similarity.detach().numpy(), similarity.grad.numpy()),
+plots.show(figures.hand_example(v.detach().numpy(), u.detach().numpy(), similarity.detach().numpy(), similarity.grad.numpy()),
            "Left: captions u1 and u2 both lie near picture v2. Right: u1 and v2 are pushed apart twice, both right pairs are pulled once.",
            "Unit vectors of two pictures and two captions; heat map of cosines 0.80 0.28 0.96 0.94; heat map of the gradient −1 0 2 −1.")
 
@@ -131,7 +131,7 @@ print(f"push on a negative at 60 degrees: {step[1][at(60, 60)]:.3f}, at 4 degree
 assert abs(step[1][at(60, 60)] - np.sin(np.pi / 3)) < 1e-9
 
 # %%
-plots.show(learning.triplet_landscape(x.detach().numpy(), y.detach().numpy(), loss.detach().numpy(), step,
+plots.show(figures.triplet_landscape(x.detach().numpy(), y.detach().numpy(), loss.detach().numpy(), step,
                                       "A negative on top of the anchor is hardly pushed"),
            "Loss of one triplet. Arrows: a gradient step. Above the dashed line the triplet is content; at the bottom the arrows have no "
            "upward part, although the loss is largest there.",
@@ -224,7 +224,7 @@ print(f"favorite of the law with n = 512: the hardest in {hardest.sum()} rows, o
 # %%
 actions = [truth[i]["action"].replace("_", " ") for i in range(12)]
 panels = {f"{name}: {found[name]:.1f} of 11": count.numpy() for name, count in counts.items()}
-plots.show(learning.who_was_drawn(panels, own.numpy(), plots.load_pictures(split, range(12)), actions),
+plots.show(figures.who_was_drawn(panels, own.numpy(), plots.load_pictures(split, range(12)), actions),
            "Who was drawn. Row = picture, column = caption (named by its action), hatched = the right caption. With n = 512 the law takes one or "
            "two captions in most rows: mostly the hardest, sometimes a far one.",
            "Four 12 by 12 heat maps of the share of 2,000 draws: even, a few brighter cells in a row, one or two bright cells in a row, one bright cell in a row.")
@@ -268,7 +268,7 @@ for n in (2, 8, 64, 512):
     print(f"n = {n:>3}: random {random[n].mean():.2f} ± {random[n].std():.2f}   drawn {drawn[n].mean():.2f} ± {drawn[n].std():.2f}")
 
 # %%
-plots.show(learning.sphere_distances({n: d.numpy() for n, d in random.items()}, {n: d.numpy() for n, d in drawn.items()},
+plots.show(figures.sphere_distances({n: d.numpy() for n, d in random.items()}, {n: d.numpy() for n, d in drawn.items()},
                                      density, grid, (0.5, 1.7)),
            "Above: distances from an anchor to random points, with the density q. Below: what 1/q draws: flat wherever there are points, in 8 dimensions between "
            "the dashed limits 0.5 and 1.7, in 512 between 1.25 and 1.55. Rare distances are drawn as often as common ones, at both ends. (Points nearer than 0.5 "
@@ -322,7 +322,7 @@ for name, values in curves.items():
 print(f"trained, n = 512: probability of the hardest of 127: {top:.2f}")
 
 # %%
-plots.show(learning.effective_numbers(dims, curves, {"released code": 512}, 127, "One formula: from all alike to hardest only"),
+plots.show(figures.effective_numbers(dims, curves, {"released code": 512}, 127, "One formula: from all alike to hardest only"),
            "How many of 127 wrong captions have a real chance. With n = 512 nearly all have one before training, and hardly more than one after it.",
            "Five falling curves of the effective number against n, from about 127 at n = 8 to between 1 and 99 at n = 1024.")
 
@@ -384,14 +384,14 @@ near = sampling.neighbor_batches(labels, one_each, 1, 4, 8, seed=0, epoch=1)[0]
 far = sampling.random_batches(train.n_images, 32, seed=0, epoch=1)[0]
 centered = (v - v.mean(0)).numpy()
 plane = centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T  # [images,2]
-plots.show(learning.batches_in_plane(plane, {"Random batch: all over the place": far, "Neighbor batch: four clusters of eight": near}, labels),
+plots.show(figures.batches_in_plane(plane, {"Random batch: all over the place": far, "Neighbor batch: four clusters of eight": near}, labels),
            "The training pictures' embeddings in their two largest directions, with a batch of 32 marked. In the plane the clusters overlap; k-means separates them in all dimensions.",
            "Two scatter plots; the random batch is scattered, the neighbor batch forms four groups that overlap a little.")
 
 # %%
 mates = {f"cluster {k + 1}": plots.load_pictures(train, near[8 * k : 8 * k + 8]) for k in range(4)}
 mates["random"] = plots.load_pictures(train, far[:8])
-plots.show(learning.batch_pictures(mates, title="Clusters have a theme, tight or loose; a random row has none"),
+plots.show(figures.batch_pictures(mates, title="Clusters have a theme, tight or loose; a random row has none"),
            "The 32 pictures of the neighbor batch, a cluster in each row; last row: eight pictures of the random batch. Cluster 2 is the loosest.",
            "Rows of eight drawn scenes: a park with bicycles and benches; kites, bats and balls; bicycles on a street; people in a room; unrelated ones.")
 

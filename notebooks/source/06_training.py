@@ -4,11 +4,11 @@
 # **Minutes** 60 + 40 exercises · **Needs** 04, 05 · **Paper** Sec 3.4, Sec 4
 
 # %% tags=["setup"]
-import copy, json, numpy as np, torch
-from hrem_lib import checkpoints, config, data, evaluation, losses, plots, results, sampling, training
+import json, numpy as np, torch
+from hrem_lib import build_model, checkpoints, config, data, evaluation, losses, metrics, plots, sampling, training
 from hrem_lib.exercises import check, nb06
-from hrem_lib.model import build_model
-from hrem_lib.plots import learning, training as curves
+from hrem_lib.plots import training as curves
+from hrem_lib.study import results
 plots.use_style()
 
 # %%
@@ -58,7 +58,7 @@ small = config.preset("sample").override({
     "training.learning_rate": 3e-3, "model.dropout": 0, "data.word_drop": 0, "data.region_drop": 0,  # for a short run
 })
 train, dev = (data.open_split(data.sample_dir(), name) for name in ("train", "dev"))
-text = training.make_text(small, train.captions)
+text = training.make_tokenizer(small, train.captions)
 pairs = data.PairDataset(train, text.encode(train.captions))
 
 
@@ -93,10 +93,10 @@ batch = pairs[data.BatchPlan(1, 0, np.arange(0, 80, 5))]  # the first captions o
 torch.manual_seed(1)
 value = step(ours, batch, training.make_optimizer(ours, small), relation=True)
 torch.manual_seed(1)
-named = training.train_step(theirs, batch, training.make_objective(small), training.make_optimizer(theirs, small), 2.0, relation=True)
+report = training.train_step(theirs, batch, training.make_objective(small), training.make_optimizer(theirs, small), 2.0, relation=True)
 moved = torch.cat([(a - b).abs().flatten() for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)])
-print(", ".join(name for name in named if not name.startswith("at_collapse")))
-assert abs(value - named["total"].item()) < 1e-3 and moved.mean() < 1e-5
+print(", ".join([*report.terms, *report._fields[1:-1]]))
+assert abs(value - report.total.item()) < 1e-3 and moved.mean() < 1e-5
 
 # %% [markdown]
 # ## 2. Can it learn one batch by heart?
@@ -108,12 +108,12 @@ assert abs(value - named["total"].item()) < 1e-3 and moved.mean() < 1e-5
 model = new_model().eval()
 optimizer = training.make_optimizer(model, small)
 by_heart = [step(model, batch, optimizer, relation=False) for _ in range(40)]
-found = evaluation.metrics((model.encode_images(batch.regions, batch.region_mask).emb,
+found = metrics.metrics((model.encode_images(batch.regions, batch.region_mask).emb,
                             model.encode_texts(batch.words, batch.word_mask).emb), np.arange(16))
 print(f"last five steps: mean loss {np.mean(by_heart[-5:]):.0f}; R@1 among the 16: {found['i2t']['R@1']:.0f} and {found['t2i']['R@1']:.0f}")
 
 # %%
-plots.show(learning.overfit_curve(by_heart, 2 * 16 * 0.2, "Sixteen pairs are learned by heart in forty steps"),
+plots.show(curves.overfit_curve(by_heart, 2 * 16 * 0.2, "Sixteen pairs are learned by heart in forty steps"),
            "Loss of one batch of 16 pairs, repeated. It starts near the level of collapse (dashed) and goes to zero.",
            "A curve that falls from about 6 to 0 within forty steps; a dashed line at 6.4.")
 
@@ -139,11 +139,11 @@ def train_small(model, epochs, steps=32):
         values, batches = [], sampling.random_batches(train.n_captions, 64, seed=0, epoch=epoch)[:steps]
         for k, captions in enumerate(batches):
             relation = (epoch - 1) * steps + k >= small.training.warmup_steps
-            named = training.train_step(model, pairs[data.BatchPlan(epoch, k, captions)], objective, optimizer, 2.0, relation)
-            values.append({name: value.item() for name, value in named.items()})
-        mean = {name: np.mean([v[name] for v in values]) for name in values[-1]}
-        metrics = evaluation.evaluate([(model, dev_tokens)], dev)
-        history.append({"epoch": epoch, "steps": epoch * steps, "sampling": "random", "loss": mean, "dev": metrics,
+            report = training.train_step(model, pairs[data.BatchPlan(epoch, k, captions)], objective, optimizer, 2.0, relation)
+            values.append({**report.terms, "total": report.total, "grad_norm": report.grad_norm, "collapse": report.collapse})
+        mean = {name: np.mean([float(v[name]) for v in values]) for name in values[-1]}
+        figures = evaluation.evaluate([(model, dev_tokens)], dev)
+        history.append({"epoch": epoch, "steps": epoch * steps, "sampling": "random", "loss": mean, "dev": figures,
                         "relation_from_step": 96, "grad_norm": mean.pop("grad_norm"), "collapse": mean.pop("collapse")})
     return history
 
@@ -232,7 +232,7 @@ for name, gap in gaps.items():
 
 # %%
 chosen = ("best on dev, epochs apart", "best on test, epochs apart", "best on test, epochs alike")
-figure = learning.selection_optimism({name: gaps[name] for name in chosen}, "A test split cannot choose and judge")
+figure = curves.selection_optimism({name: gaps[name] for name in chosen}, "A test split cannot choose and judge")
 plots.show(figure, "What is reported minus the truth, over 2,000 simulated runs of 20 equally good epochs. Choosing on dev is right on average; choosing on test "
            "is too high, and less so if the epochs resemble each other.",
            "Three histograms of gaps: one centered at zero, one near plus six, one between.")
@@ -255,7 +255,7 @@ assert 5.5 < means["best on test, epochs apart"] < 7.5 and 1.5 < means["best on 
 # - **the pictures**: 200 test pictures are a sample. A bootstrap interval over pictures (notebook 00) shows this; other seeds do not.
 #
 # An **ablation** changes one thing. The arms: no relation part (base), fusion, standalone, each with random batches or with neighbor batches at the end.
-# The numbers come from `results/*.json`, one file a run, written by the runs themselves.
+# The numbers come from `results/`, one file a run, written by the runs themselves.
 
 # %%
 names = {"none-random": "base, random", "none-neighbor": "base, neighbor", "fusion-random": "fusion, random",
@@ -274,7 +274,7 @@ assert len(arms) == 6 and all(len(found) >= 3 for found in arms.values())
 assert max(means) - min(means) < max(ranges)  # the arms differ less than the seeds of one arm
 
 # %%
-plots.show(learning.ablation({label: [(r["dev"]["rSum"], r["test"]["rSum"]) for r in found] for label, found in arms.items()}),
+plots.show(curves.ablation({label: [(r["dev"]["rSum"], r["test"]["rSum"]) for r in found] for label, found in arms.items()}),
            "Every run a dot (color and shape: the arm), the bar is the mean, mean and range stand at the right. Left dev, where the epoch was chosen; right test.",
            "Two panels of dots, one row for each arm, with means and ranges.")
 
@@ -282,9 +282,9 @@ plots.show(learning.ablation({label: [(r["dev"]["rSum"], r["test"]["rSum"]) for 
 # How wide is the luck of the pictures? For one of these runs, the interval from resampling the 200 test pictures:
 
 # %%
-metrics = json.loads((data.sample_run() / "metrics.json").read_text())
-low, high = metrics["test"]["intervals"]["rSum"]
-print(f"the course's model: test rSum {metrics['test']['rSum']:.1f}, 95 % interval {low:.0f} to {high:.0f}; dev {metrics['dev']['rSum']:.1f}")
+stored = json.loads((data.sample_run() / "metrics.json").read_text())
+low, high = stored["test"]["intervals"]["rSum"]
+print(f"the course's model: test rSum {stored['test']['rSum']:.1f}, 95 % interval {low:.0f} to {high:.0f}; dev {stored['dev']['rSum']:.1f}")
 assert high - low > 15
 
 # %% [markdown]
@@ -425,7 +425,7 @@ check("06c", rate_in_epoch)
 # %% tags=["exercise"]
 settings = config.preset("sample").override({"model.embed_dim": 64, "model.word_dim": 64})
 split = data.open_split(data.sample_dir(), "train")
-words = training.make_text(settings, split.captions)
+words = training.make_tokenizer(settings, split.captions)
 spoiled = build_model(settings, split.region_dim, words.size).eval()
 nb06.poison(spoiled, words)
 suspects = data.PairDataset(split, words.encode(split.captions))[data.BatchPlan(1, 0, np.arange(0, 1000, 8))]

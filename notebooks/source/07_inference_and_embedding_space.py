@@ -4,11 +4,11 @@
 # **Minutes** 45 reading + 30 exercises · **Needs** [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb), [04](04_relation_interaction.ipynb) · **Paper** Sec 3.5, Sec 4
 
 # %% tags=["setup"]
-import numpy as np
-from matplotlib import pyplot as plt
-from hrem_lib import checkpoints, data, evaluation, plots, scenes
+import matplotlib.pyplot as plt, numpy as np
+from hrem_lib import checkpoints, data, metrics, plots
 from hrem_lib.exercises import check
-from hrem_lib.plots import retrieval
+from hrem_lib.plots import retrieval, task
+from hrem_lib.sample_world import catalog, scenes
 plots.use_style()
 
 # %%
@@ -77,7 +77,7 @@ def answers(query, stored, k):
 print("by hand:", answers(np.array([0.8, 0.6]), np.array([[1, 0], [0, 1], [0.6, 0.8]]), 2))
 similarity, owner = v @ u.T, split.image_of_caption
 first = np.array([answers(caption, v, 1)[0] for caption in u])
-found = evaluation.metrics((v, u), owner)
+found = metrics.metrics((v, u), owner)
 assert abs(100 * np.mean(first == owner) - found["t2i"]["R@1"]) < 1e-9  # the library's figures, by counting
 for direction in ("i2t", "t2i"):
     print(direction, " ".join(f"R@{k} {found[direction][f'R@{k}']:.1f}" for k in (1, 5, 10)))
@@ -111,7 +111,7 @@ assert np.abs(alone - v[0]).max() < 1e-9 and np.linalg.norm(one - other) > 0.01
 # %%
 queries = [15, 73, 28, 83, 63]
 plots.show(
-    retrieval.picture_answers(
+    task.picture_answers(
         similarity, owner, queries, split, title="Two of five are found at once, and some wrong answers are not wrong"
     ),
     "Five captions of the test split and their five most similar pictures of 200. Thick frame and tick: the picture that the caption was written for.",
@@ -124,7 +124,7 @@ plots.show(
 # (on the same pictures `evaluation.bootstrap_difference` puts the difference between 0 and 15.5 points for i2t and between -6.3 and 3.6 for t2i: nobody has clearly won). Look at the wrong answers: some pictures are true of the caption as well, some have another color, some another action. Section 5 counts them.
 
 # %%
-print("ranks of the right pictures:", evaluation.ranks(similarity, owner)[1][queries])
+print("ranks of the right pictures:", metrics.ranks(similarity, owner)[1][queries])
 assert abs(found["i2t"]["R@1"] - 72.5) < 1 and abs(found["t2i"]["R@1"] - 51.7) < 1
 
 # %% [markdown]
@@ -134,7 +134,9 @@ assert abs(found["i2t"]["R@1"] - 72.5) < 1 and abs(found["t2i"]["R@1"] - 51.7) <
 # %%
 import tempfile
 
-from hrem_lib.retrieval import Searcher, panel, write_index
+from hrem_lib.search.index_folder import write_index
+from hrem_lib.search.panel import panel
+from hrem_lib.search.searcher import Searcher
 
 folder, plain = tempfile.TemporaryDirectory(), checkpoints.load_run(data.sample_run())
 write_index(plain, [split], folder.name)
@@ -365,7 +367,7 @@ plots.show(
 order = np.argsort(-picture_hubs, kind="stable")
 chosen = [*order[:3], *order[-3:]]
 plots.show(
-    retrieval.gallery(
+    task.gallery(
         plots.load_pictures(split, chosen), [f"in {picture_hubs[i]} of 1,000 lists" for i in chosen],
         names=["hub"] * 3 + ["seldom"] * 3, title="The three most and the three least listed pictures",
     ),
@@ -403,7 +405,7 @@ assert abs(picture_hubs.std() - 15.0) < 2 and abs((1000 * 0.05 * 0.95) ** 0.5 - 
 # %%
 names = sorted(set().union(*map(retrieval.picture_facts, truth)))
 actions = np.array([scene["action"] for scene in truth])
-groups = np.array([scenes.ACTIONS[action].group for action in actions])
+groups = np.array([catalog.ACTIONS[action].group for action in actions])
 
 
 def class_of(j):
@@ -426,7 +428,7 @@ print(f"first picture shows the right action: {100 * np.mean(actions[first] == a
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.9), width_ratios=(1.15, 1))
 retrieval.failure_bars(axes[0], counts)
 axes[0].set_title("One failure in four is none, one in five is a relation")
-dog = [action for action in scenes.ACTIONS if action.startswith("dog_")]
+dog = [action for action in catalog.ACTIONS if action.startswith("dog_")]
 table = retrieval.action_confusion(axes[1], actions[owner], actions[first], dog)
 axes[1].set_title('"Pets" is found, "chases" is not')
 plots.show(
@@ -444,7 +446,7 @@ typed = ["a dog chases a man", "a man chases a dog", "a dinosaur in the kitchen"
 typed_emb = encode_texts(typed).emb.numpy()
 typed_similarity = v @ typed_emb.T
 plots.show(
-    retrieval.picture_answers(
+    task.picture_answers(
         typed_similarity, np.full(3, -1), range(3), split, texts=typed,
         title="Who chases whom makes no difference; a dinosaur is no word",
     ),
@@ -455,7 +457,7 @@ plots.show(
 
 # %%
 for sentence, i in zip(typed[:2], typed_similarity.argmax(0), strict=False):
-    print(f"{sentence}: the first picture shows that the person {scenes.ACTIONS[actions[i]].predicate} the dog")
+    print(f"{sentence}: the first picture shows that the person {catalog.ACTIONS[actions[i]].predicate} the dog")
 print(f"similarity of the two sentences: {typed_emb[0] @ typed_emb[1]:.2f}")
 print("the unseen word becomes", run.text.words[run.text.encode(["dinosaur"]).ids[1]])
 
@@ -557,7 +559,7 @@ assert support(owner[63], 63).max(0)[petting] > support(answers(u[63], v, 2)[1],
 
 # %%
 pooled_v, pooled_u = images.pooled.numpy(), texts.pooled.numpy()
-broken = evaluation.metrics((pooled_v, pooled_u), owner)
+broken = metrics.metrics((pooled_v, pooled_u), owner)
 for direction in ("i2t", "t2i"):
     print(f"{direction} R@1: {found[direction]['R@1']:.1f} with unit vectors, {broken[direction]['R@1']:.1f} without")
 length = np.linalg.norm(pooled_v, axis=1)
@@ -667,7 +669,7 @@ def failure_class(wanted, found, named):
     # BEGIN SOLUTION
     if wanted["action"] == found["action"]:
         return "twin" if named <= retrieval.picture_facts(found) else "attribute"
-    same = scenes.ACTIONS[wanted["action"]].group == scenes.ACTIONS[found["action"]].group
+    same = catalog.ACTIONS[wanted["action"]].group == catalog.ACTIONS[found["action"]].group
     return "relation" if same else "scene"
     # END SOLUTION
 

@@ -4,11 +4,11 @@
 # **Minutes** 60 + 45 · **Needs** notebooks 00, 02 and 04 · **Paper** Sec 3.5 (inference) and Sec 4 (experiments)
 
 # %% tags=["setup"]
-import json, math, os, tempfile
-import numpy as np, torch
-from hrem_lib import attention, checkpoints, config, data, encoders, evaluation, graph, model, plots, released, results, text
+import json, math, os, tempfile, numpy as np, torch
+from hrem_lib import attention, checkpoints, config, data, encoders, errors, evaluation, graph, metrics, model, plots, released, text
 from hrem_lib.exercises import check, nb08
-from hrem_lib.plots import evidence
+from hrem_lib.plots import reproduction
+from hrem_lib.study import claims, results
 plots.use_style()
 
 # %%
@@ -115,7 +115,7 @@ ignored = [("img_enc.fc.mlp.bns.1", "a BatchNorm that the released program never
 parts = [(part, tensors_under(part, new)) for part in ("relation.graph", "relation.interaction")]
 assert sum(count for *_, count in mapped) == len(report.mapped)
 plots.show(
-    evidence.key_map(mapped, ignored, parts),
+    reproduction.key_map(mapped, ignored, parts),
     "Every tensor of the file has a place or a reason. Blue: image side, orange: text side, hatched: ignored, dashed: not in the file.",
     "Diagram of two columns. Eight prefixes on the left are joined by arrows to eight prefixes on the right, with the number of tensors"
     " on each arrow. One BatchNorm on the left is crossed out. Two parts of the relation module on the right are not in the file.",
@@ -137,7 +137,7 @@ with tempfile.TemporaryDirectory() as folder:
     torch.save({"model": Trap(), "opt": None}, f"{folder}/from_the_web.pth")
     try:
         released.read_released(f"{folder}/from_the_web.pth")
-    except config.UserError as error:
+    except errors.UserError as error:
         sentence = str(error).split("from_the_web.pth: ")[1]
 assert "print" in sentence
 print(sentence)
@@ -225,9 +225,9 @@ def plain(dtype):
     return seen | relate_and_pool(w, seen["regions R"], heads=4)
 
 hrem.float()
-single = evidence.layer_report(plain(torch.float32), listen(hrem, picture), 1e-5)
+single = reproduction.layer_report(plain(torch.float32), listen(hrem, picture), 1e-5)
 hrem.double()
-double = evidence.layer_report(plain(torch.float64), listen(hrem, picture.double()), 1e-10)
+double = reproduction.layer_report(plain(torch.float64), listen(hrem, picture.double()), 1e-10)
 for layer in double:
     print(f"{layer.name:<12} {'ok' if layer.ok else 'diff'}")
 assert all(layer.ok for layer in single + double)
@@ -241,16 +241,16 @@ assert double[-1].difference == by_hand  # the library's report and the formula 
 # %%
 faulty = hrem.image_encoder.relations.layers[0].norm1
 faulty.eps = 1e-6
-double_fault = evidence.layer_report(plain(torch.float64), listen(hrem, picture.double()), 1e-10)
+double_fault = reproduction.layer_report(plain(torch.float64), listen(hrem, picture.double()), 1e-10)
 hrem.float()
-single_fault = evidence.layer_report(plain(torch.float32), listen(hrem, picture), 1e-5)
+single_fault = reproduction.layer_report(plain(torch.float32), listen(hrem, picture), 1e-5)
 faulty.eps = 1e-5
 first = [next((layer.name for layer in rows if not layer.ok), None) for rows in (single_fault, double_fault)]
 print("first difference in float32:", first[0])
 print("first difference in float64:", first[1])
 assert first == [None, "norm"]
 plots.show(
-    evidence.layer_bars([("No fault: all agree", double, 1e-10), ("A fault hides in float32", single_fault, 1e-5),
+    reproduction.layer_bars([("No fault: all agree", double, 1e-10), ("A fault hides in float32", single_fault, 1e-5),
                          ("float64 shows it, at norm", double_fault, 1e-10)]),
     "Largest difference of each quantity on a log scale, first quantity on top; the dashed line is the tolerance.",
     "Three panels of horizontal bars. Left, all bars are near 1e-15 and read ok. Middle, bars near 1e-6 stay below the line at 1e-5."
@@ -341,13 +341,13 @@ if AUTHORS:
     for group, dtype, tolerance in (("eval", torch.float32, 1e-5), ("eval64", torch.float64, 1e-10)):
         net, x, theirs = authors_case(group, dtype)
         ours = our_case(net, x, dtype)
-        rows = evidence.layer_report({name: theirs[name] for name in ours if name in theirs}, ours, tolerance)
+        rows = reproduction.layer_report({name: theirs[name] for name in ours if name in theirs}, ours, tolerance)
         assert all(layer.ok for layer in rows)
         print(f"{str(dtype)[6:]}: {sum(layer.ok for layer in rows)} of {len(rows)} quantities within {tolerance:.0e}")
         assert theirs["adj.connect_i2i"].sum(1).unique().tolist() == [3]  # three neighbors a row, as computed by hand
         panels.append((f"{str(dtype)[6:]}: all {len(rows)} agree", rows, tolerance))
     plots.show(
-        evidence.layer_bars(panels),
+        reproduction.layer_bars(panels),
         "Ours against values computed by the released program, from region projection to enhanced embeddings.",
         "Two panels of horizontal bars, float32 and float64. All bars end below the dashed tolerance and read ok or equal.",
     )
@@ -365,7 +365,7 @@ if AUTHORS:
     toy_split = data.open_split(data.find_folder(toy / "data", ("test",)), "test")
     v = evaluation.encode_images(net, toy_split)
     u = evaluation.encode_texts(net, text.WordPiece(toy).encode(toy_split.captions))
-    ours = evaluation.ranks_from_embeddings(v, u, toy_split.image_of_caption)
+    ours = metrics.ranks_from_embeddings(v, u, toy_split.image_of_caption)
     theirs = json.loads((toy / "expected.json").read_text())["metrics"]
     same = [int((rank == np.array(theirs[d]["ranks"])).sum()) for rank, d in zip(ours, ("i2t", "t2i"))]
     print(f"mapped {len(report.mapped)}, ignored {len(report.ignored)}, missing {len(report.missing)}")
@@ -411,12 +411,12 @@ print(f"formula: 84.4 plus or minus {196 * math.sqrt(0.844 * 0.156 / 1000):.2f}"
 # %%
 ranks = np.where(hits[:, 0], 0, 1)
 owner = np.repeat(np.arange(1000), 5)
-library = evaluation.bootstrap(ranks, np.zeros(5000, dtype=int), owner)["i2t"]["R@1"]
+library = metrics.bootstrap(ranks, np.zeros(5000, dtype=int), owner)["i2t"]["R@1"]
 assert np.allclose(library, (low, high)) and abs(high - 84.4 - 2.25) < 0.35 and abs(84.4 - low - 2.25) < 0.35
 plots.show(
-    evidence.resampled_recalls([
-        evidence.Resampled("Four pictures: a third of the draws give 100", all_draws, 75, None, 25),
-        evidence.Resampled("1,000 pictures: two points to either side", many, 84.4, (low, high), 0.5),
+    reproduction.resampled_recalls([
+        reproduction.Resampled("Four pictures: a third of the draws give 100", all_draws, 75, None, 25),
+        reproduction.Resampled("1,000 pictures: two points to either side", many, 84.4, (low, high), 0.5),
     ]),
     "What R@1 would have been on other pictures of the same kind. Shaded: the middle 95 per cent.",
     "Two histograms. Left, five bars from 0 to 100 with the highest at 75. Right, a bell around 84.4; the shaded band reaches about two"
@@ -434,7 +434,7 @@ plots.show(
 run = checkpoints.load_run(data.sample_run())
 image_emb = evaluation.encode_images(run.model, split)
 text_emb = evaluation.encode_texts(run.model, run.text.encode(split.captions))
-i2t, t2i = evaluation.ranks_from_embeddings(image_emb, text_emb, split.image_of_caption)
+i2t, t2i = metrics.ranks_from_embeddings(image_emb, text_emb, split.image_of_caption)
 found_captions = (t2i < 1).reshape(split.n_images, 5).astype(float)  # [200,5]
 ratio = (resample(found_captions, 4000).std() / resample(found_captions.reshape(-1, 1), 4000).std()) ** 2
 r = (ratio - 1) / 4
@@ -452,11 +452,11 @@ def interval(p, images, captions=1, r=0.0):
 
 rows, names = [], {("BERT", 1): "released BERT", ("BERT", 2): "BERT, two models", ("BiGRU", 2): "BiGRU, two models"}
 for model_name in names:
-    for line in (p for p in evidence.PUBLISHED if (p.model, p.models) == model_name):
-        n = evidence.IMAGES[line.benchmark]
-        rows.append(evidence.Interval(names[model_name], line.benchmark, "i2t", line.i2t[1], interval(line.i2t[1], n)))
+    for line in (p for p in reproduction.PUBLISHED if (p.model, p.models) == model_name):
+        n = reproduction.IMAGES[line.benchmark]
+        rows.append(reproduction.Interval(names[model_name], line.benchmark, "i2t", line.i2t[1], interval(line.i2t[1], n)))
         t = line.t2i[1]
-        rows.append(evidence.Interval(names[model_name], line.benchmark, "t2i", t, interval(t, n, 5), interval(t, n, 5, 1)))
+        rows.append(reproduction.Interval(names[model_name], line.benchmark, "t2i", t, interval(t, n, 5), interval(t, n, 5, 1)))
 for row in rows[:2]:
     print(f"{row.label}, {row.benchmark}, {row.direction}: {row.value} ({row.interval[0]:.1f} to {row.interval[1]:.1f})")
 assert len(rows) == 16
@@ -481,12 +481,12 @@ else:
     print(evaluation.table(result))
     for d in ("i2t", "t2i"):
         bench = "Flickr30K 1K" if name == "test" else "COCO 5K"
-        ours.append(evidence.Interval("here", bench, d, result[d]["R@1"], result["intervals"][d]["R@1"], ours=True))
+        ours.append(reproduction.Interval("here", bench, d, result[d]["R@1"], result["intervals"][d]["R@1"], ours=True))
 assert len(ours) in (0, 2) and all(row.interval[0] <= row.value <= row.interval[1] for row in ours)
 
 # %%
 plots.show(
-    evidence.published_intervals(rows + ours),
+    reproduction.published_intervals(rows + ours),
     "R@1 as published, with 95 % intervals that the paper does not print. Thin lines: if the five captions of a picture always agree.",
     "Six panels: Flickr30K 1K, COCO 1K and COCO 5K side by side, image to text above (round points), text to image below (squares), three"
     " models with intervals in each. On Flickr30K the intervals of the released model and of the two models overlap widely.",
@@ -503,7 +503,7 @@ assert flickr[0].interval[0] < flickr[1].value < flickr[0].interval[1]
 # check costs one line:
 
 # %%
-for line in evidence.PUBLISHED:
+for line in reproduction.PUBLISHED:
     if line.rsum:
         added = sum(line.i2t.values()) + sum(line.t2i.values())
         print(f"{line.model:<6} {line.benchmark:<13} printed {line.rsum:.1f}  added {added:.1f}")
@@ -536,7 +536,7 @@ def with_disagreement(changed, a=844, b=838, n=1000):  # hits of two models that
 
 def library_interval(pair, n=1000):
     ranks = [(np.where(hit, 0, 1), np.zeros(n, dtype=int)) for hit in pair]
-    return evaluation.bootstrap_difference(*ranks, np.arange(n))["i2t"]["R@1"]
+    return metrics.bootstrap_difference(*ranks, np.arange(n))["i2t"]["R@1"]
 
 changed = (6, 10, 20, 50, 100, 200)
 found_intervals = []
@@ -551,7 +551,7 @@ for count in changed:
 
 # %%
 plots.show(
-    evidence.difference_by_disagreement(changed, found_intervals, 0.6, 1000, "0.6 points mean something only if the models hardly differ"),
+    reproduction.difference_by_disagreement(changed, found_intervals, 0.6, 1000, "0.6 points mean something only if the models hardly differ"),
     "84.4 against 83.8: the same difference, with its 95 % interval, for different numbers of pictures that change sides.",
     "Six vertical intervals around 0.6. With 6 changed pictures the interval is above zero. From 10 on it includes zero, and with 200 it"
     " reaches from about minus 2 to plus 3.",
@@ -643,15 +643,15 @@ print("formulas and counts agree")
 # %%
 N, both = 10.0 ** np.arange(0, 7), image_run + text_run
 names = ("embeddings (HREM)", "fragments of every pair", "a network that sees both")
-query = [evidence.Curve(*c) for c in zip(names, [N] * 3, [text_run + N * D, text_run + N * R * L * D, N * both])]
-points = [evidence.Curve(names[i], sizes, [text_run + scores[n][i] for n in sizes]) for i in (0, 1)]
-all_runs = [evidence.Curve(names[0], N, 2 * N), evidence.Curve(names[2], N, 2 * N**2)]
-run_points = [evidence.Curve(names[0], list(counted_runs), list(counted_runs.values()))]
+query = [reproduction.Curve(*c) for c in zip(names, [N] * 3, [text_run + N * D, text_run + N * R * L * D, N * both])]
+points = [reproduction.Curve(names[i], sizes, [text_run + scores[n][i] for n in sizes]) for i in (0, 1)]
+all_runs = [reproduction.Curve(names[0], N, 2 * N), reproduction.Curve(names[2], N, 2 * N**2)]
+run_points = [reproduction.Curve(names[0], list(counted_runs), list(counted_runs.values()))]
 plots.show(
-    evidence.cost_curves([
-        evidence.Costs("All against all: runs grow with N or with N squared", "pictures and captions, N each", "encoder runs",
+    reproduction.cost_curves([
+        reproduction.Costs("All against all: runs grow with N or with N squared", "pictures and captions, N each", "encoder runs",
                        all_runs, run_points),
-        evidence.Costs("One caption: flat until a million pictures", "stored pictures N", "multiply-adds", query, points),
+        reproduction.Costs("One caption: flat until a million pictures", "stored pictures N", "multiply-adds", query, points),
     ]),
     "Cost against the number of stored items. Lines: formulas; points with black edges: counted in running code.",
     "Two panels with log scales. Left, encoder runs: the line of embeddings rises with slope one, that of a network that sees both with slope"
@@ -687,19 +687,19 @@ assert 0.9e6 < text_run / D < 1.6e6
 # %%
 all_runs = results.load(data.sample_dir().parents[1] / "results")
 compared_rows = []
-for claim in results.claims():
-    both = [results.tested(all_runs, claim, world) for world in results.WORLDS]
+for claim in claims.claims():
+    both = [claims.tested(all_runs, claim, world) for world in claims.WORLDS]
     if not any(both):
         continue  # runs that nobody has made yet
     compared_rows.append((claim["compared"], both))
     text_of = [f"{d.mean:+5.1f} {d.verdict}" if d else "-" for d in both]  # not asked there, or not run
     print(f"{claim['compared']:<51} {text_of[0]:<20} {text_of[1]}")
-half = results.student.ppf(0.975, 2) * np.std([3, 1, 2], ddof=1) / 3**0.5
+half = claims.student.ppf(0.975, 2) * np.std([3, 1, 2], ddof=1) / 3**0.5
 assert abs(half - 2.48) < 0.01  # the example by hand
 
 # %%
 plots.show(
-    evidence.differences(compared_rows, list(results.WORLDS.values())),
+    reproduction.differences(compared_rows, list(claims.WORLDS.values())),
     "Difference of test rSum, first minus second. Dots: seeds; thick bars: 95 % over pictures; thin lines: 95 % over seeds. Gray: not separated.",
     "Two panels with a row for each comparison: three dots, a thick and a thin interval around them, and a line at zero.",
 )
@@ -721,7 +721,7 @@ for name, seeds in (six | longer).items():
 # %%
 three = {name: six[name] for name in ("base", "fusion", "standalone")}
 plots.show(
-    evidence.epoch_curves([("Six epochs", three, 4), ("The base for as long as it likes", longer, 7)]),
+    reproduction.epoch_curves([("Six epochs", three, 4), ("The base for as long as it likes", longer, 7)]),
     "Dev rSum after each epoch, thin: seeds, thick: their mean, a mark at its best epoch. The vertical line: from here on a tenth of the learning rate.",
     "Left: after epoch 3 fusion and standalone are far above the base, after epoch 6 the three are close. Right: the base with ten epochs ends a little below standalone with six.",
 )
@@ -818,13 +818,13 @@ wrong = {name.replace("linear1", "?").replace("linear2", "linear1").replace("?",
 broken = model.build_model(settings, 96, 60, bert_config=BERT).eval()
 broken.load_state_dict({**state, **wrong})  # strict, and yet no complaint
 right, swapped = listen(hrem, picture), listen(broken, picture)
-rows = evidence.layer_report(plain(torch.float32), swapped, 1e-5)
+rows = reproduction.layer_report(plain(torch.float32), swapped, 1e-5)
 cosine = float(right["embedding v"] @ swapped["embedding v"])
 first = next(row.name for row in rows if not row.ok)
 print(f"strict loading: no error; cosine of the right and the broken embedding: {cosine:.3f}; first difference: {first}")
 assert first == "context R^V" and cosine > 0.9
 plots.show(
-    evidence.layer_bars([("Exchanged layers: strict loading is silent, the report is not", rows, 1e-5)]),
+    reproduction.layer_bars([("Exchanged layers: strict loading is silent, the report is not", rows, 1e-5)]),
     "Loading with exchanged names raises nothing. The report finds the layer at once.",
     "Horizontal bars: the first five quantities are ok, context, pooled and embedding are above the dashed line and read diff.",
 )

@@ -41,7 +41,8 @@ def stub(code: str) -> str:
 
 
 def solved(code: str) -> str:
-    """A cell's code with the marker lines taken out."""
+    """A cell's code with the marker lines taken out; its link to the solutions leads back to the lesson."""
+    code = re.sub(r"\[solutions\]\(solutions/(\w+)_solutions\.ipynb\)", r"[lesson](../\1.ipynb)", code)
     return BLOCK.sub(lambda m: m[3], code).rstrip("\n")
 
 

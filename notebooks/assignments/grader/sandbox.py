@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from hrem_lib.exercises import Wrong
 
 from grader import intake
 from grader.codec import Gone, pack, receive, send, unpack
-from hrem_lib.exercises import Wrong
 
 HERE = Path(__file__).resolve().parent
 WAIT = 12  # seconds that the grader waits for a second of processor time; the process itself stops a little earlier
@@ -217,7 +217,7 @@ class Answer:
         return self._session.call("call", self.__name__, args, keywords)
 
     def gradient(self, args: tuple, by: int) -> Any:
-        """See `hrem_lib.exercises.marks.gradient`."""
+        """See `hrem_lib.exercises.grading.gradient`."""
         return self._session.call("gradient", self.__name__, tuple(args), {}, by=by)
 
 

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "inline"
+import hrem_lib.exercises.grading
 import matplotlib.pyplot  # noqa: F401 - imported once, shared by all sessions
 import numpy as np
 import torch
@@ -27,7 +28,6 @@ from IPython.utils.capture import capture_output
 from matplotlib_inline.backend_inline import configure_inline_support
 from traitlets.config import Config
 
-import hrem_lib.exercises.marks
 from grader import jail
 from grader.codec import Gone, pack, receive, send, unpack
 
@@ -213,7 +213,7 @@ def answer(names: dict, message: dict) -> dict:
         np.random.seed(message["seed"])
         args, keywords = unpack(message["args"]), unpack(message["keywords"])
         if message["do"] == "gradient":
-            return {"value": pack(hrem_lib.exercises.marks.gradient(thing, *args, by=message["by"]))}
+            return {"value": pack(hrem_lib.exercises.grading.gradient(thing, *args, by=message["by"]))}
         return {"value": pack(thing(*args, **keywords))}
     except BaseException as error:
         return {"error": [type(error).__name__, " ".join(str(error).split())[:300]]}

@@ -3,11 +3,11 @@
 # of them must get; `make assignments-check` grades them.
 
 # %% planted="library" answer="A1"
-from hrem_lib import evaluation
+from hrem_lib import metrics
 
 
 def ranks_t2i(similarity, image_of_caption):
-    return evaluation.ranks(similarity, image_of_caption)[1]  # ties count against us
+    return metrics.ranks(similarity, image_of_caption)[1]  # ties count against us
 
 # %% planted="library" answer="A2"
 def summary(ranks):

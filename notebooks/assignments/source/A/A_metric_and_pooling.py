@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from hrem_lib import checkpoints, data
 from hrem_lib.exercises import Wrong, expect_close, expect_shape
-from hrem_lib.exercises.marks import gradient, part, total
+from hrem_lib.exercises.grading import gradient, part, total
 
 SEED = {{data_seed}}  # your course's
 

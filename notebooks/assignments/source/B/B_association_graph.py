@@ -33,9 +33,10 @@ one, two = (float(x) for x in (rng.permutation(6)[:2] + 2) / 10)
 # %% given="setup"
 import numpy as np
 import torch
-from hrem_lib import checkpoints, data, scenes
+from hrem_lib import checkpoints, data
+from hrem_lib.sample_world import scenes
 from hrem_lib.exercises import Wrong, expect_close, expect_shape
-from hrem_lib.exercises.marks import gradient, part, total
+from hrem_lib.exercises.grading import gradient, part, total
 
 SEED = {{data_seed}}  # your course's
 

@@ -30,7 +30,7 @@ import torch
 from torch.nn import functional as F
 from hrem_lib import checkpoints, data
 from hrem_lib.exercises import Wrong, expect_close, expect_shape
-from hrem_lib.exercises.marks import gradient, part, total
+from hrem_lib.exercises.grading import gradient, part, total
 
 SEED = {{data_seed}}  # your course's
 

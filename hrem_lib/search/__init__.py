@@ -1,0 +1,1 @@
+"""Search with a trained run: embed (`embedder`), index, find, export, show (`panel`)."""

@@ -1,0 +1,1 @@
+"""Studies: grids of runs, their results, tables, and claims with intervals."""
