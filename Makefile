@@ -1,11 +1,12 @@
-# make install: .venv alone; make run: the main job on the sample data; make test: unit tests, then the notebooks; make lab: JupyterLab
+# make install: .venv alone; make run: the main job on the sample data; make test: unit tests, then the notebooks; make lint: style, types, spelling; make lab: JupyterLab
 # make release, make grade: course assignments (notebooks/assignments/README.md); make assignments-check: their whole cycle
+# make site: lessons, pages and API as web pages in site/, to be opened from disk
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 COURSE ?= notebooks/assignments
 
-.PHONY: install run test unit notebooks lab bench release grade assignments-check clean
+.PHONY: install run test unit notebooks lint lab bench site release grade assignments-check clean
 
 install: .venv/installed
 
@@ -20,12 +21,22 @@ unit: .venv/installed
 notebooks: .venv/installed
 	$(BIN)/python -m pytest -q --nbval notebooks/
 
+lint: .venv/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error
+
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks/00_task_and_metric.ipynb
 
 # under 5 minutes; ARGS="--form full" for all sizes
 bench: .venv/installed
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+# some 40 seconds; runs no notebook
+site: .venv/site
+	$(BIN)/python docs/build.py
 
 release: .venv/course
 	$(BIN)/python $(COURSE)/course.py release $(ARGS)
@@ -41,9 +52,17 @@ assignments-check: .venv/course
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+.venv/lint: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	touch $@
+
 .venv/course: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[test,course]'
 	touch $@
 
+.venv/site: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[test,site]'
+	touch $@
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site
