@@ -41,7 +41,8 @@ class Packing:
 
 
 class MultiheadAttention(nn.Module):
-    """`softmax(Q K^T / sqrt(d_k) + bias) V`, H heads: (12) with `bias` = lambda S where A = 1, -inf elsewhere.
+    """`softmax(Q K^T / sqrt(d_k) + bias) V`, H heads: (12) with `bias` = lambda S where A = 1, -inf elsewhere,
+    as `interaction.additive_mask` makes it.
 
     A row whose keys are all excluded attends to nothing (output of the heads is zero), it does not become NaN.
 

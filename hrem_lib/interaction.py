@@ -1,6 +1,7 @@
 """Relation interaction: the 2B embeddings of a batch attend to each other under A and S (Sec 3.3.2, equation (12)).
 
-This is the only place that knows about -inf. Training only: at inference an embedding never meets its batch mates.
+lambda S and -inf become one bias here (`additive_mask`). Training only: at inference an embedding never meets its
+batch mates.
 """
 
 from __future__ import annotations

@@ -212,7 +212,9 @@ class Objective(NamedTuple):
             return triplet(image_emb, text_emb, image_ids, self.margin, *law, self.draws)
         if kind == "infonce":
             return infonce(image_emb, text_emb, image_ids, self.logit_scale, self.exclude_same_image)  # pyright: ignore[reportArgumentType]  # a model with infonce has it
-        return hinge(image_emb, text_emb, image_ids, self.margin, hardest, self.exclude_same_image)
+        if kind == "hinge":
+            return hinge(image_emb, text_emb, image_ids, self.margin, hardest, self.exclude_same_image)
+        raise ValueError(f"loss {kind!r}: no function for it")
 
     def __call__(
         self,

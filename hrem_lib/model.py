@@ -34,7 +34,7 @@ class Related(NamedTuple):
 
 
 class Relation(nn.Module):
-    """Association graph and interaction (Sec 3.3): all that is left behind after training.
+    """Association graph and interaction (Sec 3.3): needed in training only.
 
     Args:
         graph: builds A and S
@@ -133,7 +133,7 @@ def build_model(
     text_encoder = TextEncoder(words, relations())
     relation = None
     if g.interaction != "none":
-        kind = Fusion if g.interaction == "fusion" else Standalone
+        kind = {"fusion": Fusion, "standalone": Standalone}[g.interaction]
         relation = Relation(
             AssociationGraph(g.top_matches, g.neighbor_share, g.matching, g.sigma),
             kind(m.embed_dim, m.heads, g.layers, m.dropout),

@@ -418,3 +418,9 @@ def test_sums_of_half_precision_scores_have_all_bits(kind):
     assert abs(wanted - float(torch.tensor(wanted).bfloat16())) > 1e-5 * wanted  # 8 bits would not do
     got.backward()
     assert v.grad.isfinite().all() and v.grad.abs().max() > 0
+
+
+def test_a_kind_without_a_function_is_no_hinge():
+    v, u = (torch.nn.functional.normalize(torch.randn(4, 8), dim=1) for _ in range(2))
+    with pytest.raises(ValueError, match="loss 'mine': no function"):
+        Objective().pair("mine", v, u, torch.arange(4), True)

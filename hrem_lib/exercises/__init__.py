@@ -1,7 +1,7 @@
 """Checks for the notebooks' exercises: `check("03b", connection)` answers in one sentence and names known mistakes.
 
 Each notebook NN has a module `nbNN` with a function for each exercise and a table `MISTAKES` of wrong answers with
-the words that the sentence must hold; `tests/test_exercises.py` plants every one of them.
+the words that the sentence must hold; `tests/exercises/test_exercises.py` plants every one of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Exercises of notebook 05: sampling and losses."""
+"""Checks of notebook 05: sampling and losses."""
 
 from __future__ import annotations
 

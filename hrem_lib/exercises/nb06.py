@@ -1,4 +1,4 @@
-"""Exercises of notebook 06: training."""
+"""Checks of notebook 06: training."""
 
 from __future__ import annotations
 

@@ -19,8 +19,6 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from hrem_lib.plots.graph import WORD, blocks, lines, nodes
 from hrem_lib.plots.style import ERROR, GREY, IMAGE, RELATION, TEXT, plain
 
-# ------------------------------------------------------------------------------------------- interaction
-
 
 def batch_as_sequence(images: Sequence[np.ndarray], captions: Sequence[str], width: str = "D") -> Figure:
     """B pairs -> one sequence of 2B tokens, batch size 1; above it, what fragment attention does, for comparison.

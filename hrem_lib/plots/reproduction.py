@@ -1,4 +1,4 @@
-"""Evidence for a reproduction: names of weights, layers, published figures with intervals, cost (Sec 3.5, Sec 4).
+"""Figures of a reproduction: weights' names, layers, published figures, cost (Sec 3.5, Sec 4): notebook 08.
 
 Every figure draws numbers that it is given; the only computation here is `layer_report`.
 """

@@ -1,7 +1,7 @@
 """The house style: palette, sizes, how a figure is shown, the pipeline map, and the heat map that all notebooks share.
 
 Color-blind safe (Okabe-Ito), never color alone: image side blue and round, text side orange and square, relation green,
-errors vermilion. What is masked is hatched grey, never the color of zero. Heat maps: row = who looks, column = who is
+errors vermilion. What is masked is hatched gray, never the color of zero. Heat maps: row = who looks, column = who is
 looked at.
 """
 
@@ -80,7 +80,7 @@ def plain(text: str) -> str:
 def fonts_for(text: str) -> tuple[list[str], str]:
     """Font families that draw a text, to be tried in turn, and its characters that no font of this machine has.
 
-    The house's own first; what they lack is looked for in the installed fonts, the upright and regular ones first.
+    The style's own first; what they lack is looked for in the installed fonts, the upright and regular ones first.
     """
     families, lacking = list(mpl.rcParams["font.family"]), {c for c in text if not c.isspace()}
     own = [font_manager.findfont(font_manager.FontProperties(family=[name])) for name in families]
@@ -184,7 +184,7 @@ def heat_map(
     Args:
         ax: where
         values: [n,m]
-        mask: True where there is a value; the rest is hatched grey
+        mask: True where there is a value; the rest is hatched gray
         rows, columns: labels; None leaves the axis bare (e.g. for `thumbnails`)
         numbers: write the values into the cells
         half: draw a thin line after this row and column (between images and texts)

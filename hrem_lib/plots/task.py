@@ -35,7 +35,7 @@ SIDES = {"i2t": ("image to text", IMAGE, "o", "-"), "t2i": ("text to image", TEX
 
 
 def ordered(scores: np.ndarray, right: np.ndarray, top: int) -> np.ndarray:
-    """Numbers of the `top` best answers; at a tie the wrong one stands first, as in `evaluation.ranks`.
+    """Numbers of the `top` best answers; at a tie the wrong one stands first, as in `metrics.ranks`.
 
     Args:
         scores, right: [answers]

@@ -101,9 +101,6 @@ class Canvas:
         return self.image.reduce(OVERSAMPLE)
 
 
-# ---------------------------------------------------------------------------------------------- things
-
-
 def turned(points: list[Point], x: float, y: float, angle: float, facing: int = 1) -> list[Point]:
     """Points of a shape, turned by `angle` degrees (clockwise when facing right) and moved to x, y."""
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))

@@ -6,8 +6,6 @@ from random import Random
 
 from hrem_lib.sample_world.catalog import ACTIONS, NUMBERS, PEOPLE, PLACES, WOODEN, WORDS, Entity, Scene
 
-# ------------------------------------------------------------------------------------------- captions
-
 
 def article(phrase: str) -> str:
     """ "a" or "an" before the phrase; none before a plural."""

@@ -1,4 +1,18 @@
-"""What there is in the sample world: people, colors, actions, places and their words; entities and scenes."""
+"""What there is in the sample world: people, colors, actions, places and their words; entities and scenes.
+
+Settings   beach sea park street snow field meadow rink kitchen room
+Actors     man woman boy girl (colors of top and of pants, shorts or skirt, cap or helmet); dog cat horse birds
+Hard groups (predicates)
+    surfboard   holds, rides, crouches on, lies on        bicycle     rides, pushes, repairs
+    skateboard  rides, jumps with, carries                horse       rides, leads, feeds
+    dog         walks, pets, chases, is chased by         ball        kicks, throws, holds
+    snow        skis on, carries skis, rides, pulls sled  kite        flies, carries
+    umbrella    walks under, sits under                   cake        carries, cuts
+    guitar      plays, carries                            rest        reads on, sleeps on (sofa, bench)
+    people      shakes hands with, hugs                   bat         hits with a racket, hits with a baseball bat
+Scarce     hockey (stick, ball, rink), cricket (bat, ball, field), polo (mallet, ball, horse, field)
+Extras     a person, one or two dogs or cats, a bench, chair, car or ball to the left or right; two to four birds above
+"""
 
 from __future__ import annotations
 

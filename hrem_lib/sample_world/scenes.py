@@ -1,21 +1,8 @@
-"""The sample world: everyday scenes that are sampled, drawn and described, with their truth kept.
+"""Scenes of the sample world: sampled, drawn and described by the other modules, written with their truth.
 
 Who does what with which object where. In the manner of the paper's Fig. 1 the pictures come in **hard groups**
 (same actors, object and setting, another relation) and hold **scarce** ones (a sport seen in 2 % of the
 pictures that shares stick, ball or horse with common ones). Scene i depends on (seed, split, i) only.
-
-Settings   beach sea park street snow field meadow rink kitchen room
-Actors     man woman boy girl (colors of top and of pants, shorts or skirt, cap or helmet); dog cat horse birds
-Hard groups (predicates)
-    surfboard   holds, rides, crouches on, lies on        bicycle     rides, pushes, repairs
-    skateboard  rides, jumps with, carries                horse       rides, leads, feeds
-    dog         walks, pets, chases, is chased by         ball        kicks, throws, holds
-    snow        skis on, carries skis, rides, pulls sled  kite        flies, carries
-    umbrella    walks under, sits under                   cake        carries, cuts
-    guitar      plays, carries                            rest        reads on, sleeps on (sofa, bench)
-    people      shakes hands with, hugs                   bat         hits with a racket, hits with a baseball bat
-Scarce     hockey (stick, ball, rink), cricket (bat, ball, field), polo (mallet, ball, horse, field)
-Extras     a person, one or two dogs or cats, a bench, chair, car or ball to the left or right; two to four birds above
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from hrem_lib.search.searcher import UNKNOWN, Hit, Searcher
 
 
 def contact_sheet(searcher: Searcher, hits: Sequence[Hit], title: str):
-    """Figure of the answers' pictures, best first, each with its place and cosine; grey where one is missing.
+    """Figure of the answers' pictures, best first, each with its place and cosine; gray where one is missing.
 
     Letters that no font of this machine has are boxes, and a line on standard error says so.
     """

@@ -249,7 +249,7 @@ assert i2t_ranks[asked].tolist() == [0, 7, 0] and t2i_ranks[queries[0]] == 0
 #
 # | paper | name in code | shape |
 # |---|---|---|
-# | R@K | `evaluation.recalls(ranks)["R@1"]` | per cent |
+# | R@K | `metrics.recalls(ranks)["R@1"]` | per cent |
 # | $r_q$ | `i2t_ranks`, `t2i_ranks` | [n], [m] |
 #
 # **Chance by hand**, with the two pictures and four captions of section 2: a random first caption is right for a picture in 2 of 4 cases, so R@1 = 50 for i2t; a random first
@@ -377,7 +377,7 @@ assert all(abs(value - 60) < 3 for value in shuffled) and abs(recall(best_case, 
 # | paper | name in code | shape |
 # |---|---|---|
 # | fold $f$ | `part`, consecutive images | n / 5 of them |
-# | COCO 1K | `evaluation.fold_metrics(image_emb, text_emb, image_of_caption, folds=5)` | figures |
+# | COCO 1K | `metrics.fold_metrics(image_emb, text_emb, image_of_caption, folds=5)` | figures |
 #
 # Our test split is too small for this. Nothing is trained today, so the 1,000 pictures of the training split may serve: one pool of 1,000 against five folds of 200.
 
@@ -479,7 +479,7 @@ plots.show(
 
 # %% [markdown]
 # **What you should see**: about ± 6.5 for our i2t and ± 4 for our t2i (each within 1), and the interval from drawn pictures wider than the one from drawn captions. A difference that is smaller than such an interval is not yet a result. (Two models on the *same* pictures are compared more
-# sharply by drawing pictures for both at once: `evaluation.bootstrap_difference`, notebook 08.)
+# sharply by drawing pictures for both at once: `metrics.bootstrap_difference`, notebook 08.)
 
 # %%
 assert high - low > by_caption[1] - by_caption[0]
@@ -597,7 +597,7 @@ check("00c", report)
 # Difficulty: hard · Minutes: 12 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
 #
 # You know the ranks of text to image in the full pool. Cut it into `folds` parts at random: every wrong picture that stood above the right one lands in another part with probability (nearly) $1 - 1/F$. What R@1 do you expect?
-# Write it, then apply it to `evaluation.ranks(many, train.image_of_caption)[1]` of section 5 and compare with the mean of the five folds there.
+# Write it, then apply it to `metrics.ranks(many, train.image_of_caption)[1]` of section 5 and compare with the mean of the five folds there.
 
 # %% tags=["exercise"]
 def predict_folds(ranks, folds):

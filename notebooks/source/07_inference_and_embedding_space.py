@@ -121,7 +121,7 @@ plots.show(
 
 # %% [markdown]
 # **What you should see**: R@1 = 72.5 (i2t) and 51.7 (t2i), each within 1; chance is 0.5. The vectors of notebook 00, which read the truth from a file, had 65 and 53: from pixels and words alone the model does as well
-# (on the same pictures `evaluation.bootstrap_difference` puts the difference between 0 and 15.5 points for i2t and between -6.3 and 3.6 for t2i: nobody has clearly won). Look at the wrong answers: some pictures are true of the caption as well, some have another color, some another action. Section 5 counts them.
+# (on the same pictures `metrics.bootstrap_difference` puts the difference between 0 and 15.5 points for i2t and between -6.3 and 3.6 for t2i: nobody has clearly won). Look at the wrong answers: some pictures are true of the caption as well, some have another color, some another action. Section 5 counts them.
 
 # %%
 print("ranks of the right pictures:", metrics.ranks(similarity, owner)[1][queries])
