@@ -314,6 +314,33 @@ def ensemble_metrics(pairs: Sequence[Pair], image_of_caption: Matrix, folds: int
     return _fold_metrics(pairs, image_of_caption, folds, block)
 
 
+def precision_at_r(scores: Matrix, relevant: Matrix) -> dict[str, float]:
+    """R-Precision and mAP@R in per cent (Musgrave et al., ECCV 2020), where a query has several right answers.
+
+    R is the query's own number of right answers. R-P is their share among its first R answers; mAP@R weighs each right
+    one among them by the precision down to its place, so that order counts. At a tie wrong answers come first.
+
+    Args:
+        scores: [q,m], rows are queries
+        relevant: bool [q,m], the right answers; a query without any is left out
+    Returns:
+        `R-P` and `mAP@R`, means over the queries
+    """
+    scores, relevant = (np.asarray(torch.as_tensor(x).cpu()) for x in (scores, relevant))
+    if scores.ndim != 2 or relevant.shape != scores.shape or not relevant.any():
+        raise UserError(
+            f"precision at R: got scores {scores.shape}, right answers {relevant.shape}, wanted [q,m] with some"
+        )
+    kept = relevant.any(1)
+    scores, relevant = scores[kept], relevant[kept].astype(bool)
+    hits = np.take_along_axis(relevant, np.lexsort((relevant, -scores), axis=1), 1)  # best first
+    r, place = relevant.sum(1, keepdims=True), np.arange(scores.shape[1])
+    hits &= place < r
+    precision = hits.cumsum(1) / (place + 1)
+    means = {"R-P": hits.sum(1) / r[:, 0], "mAP@R": (precision * hits).sum(1) / r[:, 0]}
+    return {name: 100 * float(values.mean()) for name, values in means.items()}
+
+
 def chance(n_images: int, n_captions: int, k: int) -> dict[str, float]:
     """Exact R@k in per cent of a random order, for equally many captions an image.
 

@@ -190,3 +190,20 @@ def bootstrap_loop(i2t_ranks, t2i_ranks, image_of_caption, draws):
         t2i = [t2i_ranks[j] for i in drawn for j in range(len(t2i_ranks)) if image_of_caption[j] == i]
         out.append([100 * sum(r < k for r in found) / len(found) for found in (i2t, t2i) for k in (1, 5, 10)])
     return out
+
+
+def precision_at_r_loop(scores, relevant):
+    """R-Precision and mAP@R, one query and one answer at a time; among equal scores the wrong answers come first."""
+    found = []
+    for row, right in zip(scores, relevant, strict=True):
+        r = sum(bool(x) for x in right)
+        if not r:
+            continue
+        order = sorted(range(len(row)), key=lambda j: (-row[j], bool(right[j])))
+        seen, weighted = 0, 0.0
+        for place, j in enumerate(order[:r], start=1):
+            if right[j]:
+                seen += 1
+                weighted += seen / place
+        found.append((seen / r, weighted / r))
+    return {"R-P": 100 * sum(a for a, _ in found) / len(found), "mAP@R": 100 * sum(b for _, b in found) / len(found)}

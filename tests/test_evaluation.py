@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from reference import bootstrap_loop, ranks_loop
+from reference import bootstrap_loop, precision_at_r_loop, ranks_loop
 from torch import nn
 
 from hrem_lib import data
@@ -26,6 +26,7 @@ from hrem_lib.metrics import (
     ensemble_metrics,
     fold_metrics,
     metrics,
+    precision_at_r,
     rank_metrics,
     ranks,
     ranks_from_embeddings,
@@ -597,3 +598,42 @@ def test_an_ensemble_is_of_one_split(n, m):
 def test_owners_of_captions(owner, words):
     with pytest.raises(UserError, match=words):
         ranks(np.eye(2), np.array(owner))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_precision_at_r_is_the_loop_ties_included(seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 6, (7, 20)) / 4  # many ties
+    relevant = rng.random((7, 20)) < 0.3
+    relevant[2] = False  # a query without a right answer
+    got, wanted = precision_at_r(scores, relevant), precision_at_r_loop(scores, relevant)
+    assert got == pytest.approx(wanted) and precision_at_r(torch.from_numpy(scores), torch.from_numpy(relevant)) == got
+
+
+def test_precision_at_r_is_pytorch_metric_learnings():
+    from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
+    rng = torch.Generator().manual_seed(0)
+    query, stored = torch.randn(30, 8, generator=rng), torch.randn(90, 8, generator=rng)
+    query, stored = (torch.nn.functional.normalize(x, dim=1) for x in (query, stored))
+    labels, of_stored = torch.arange(30) % 6, torch.arange(90) % 6
+    names = ("r_precision", "mean_average_precision_at_r")
+    theirs = AccuracyCalculator(include=names, k="max_bin_count", device=torch.device("cpu")).get_accuracy(
+        query, labels, stored, of_stored
+    )
+    got = precision_at_r(query @ stored.T, labels[:, None] == of_stored)
+    assert got["R-P"] == pytest.approx(100 * theirs["r_precision"], abs=1e-4)
+    assert got["mAP@R"] == pytest.approx(100 * theirs["mean_average_precision_at_r"], abs=1e-4)
+
+
+def test_precision_at_r_by_hand():
+    relevant = np.array([[1, 1, 0, 0]], bool)
+    assert precision_at_r(np.array([[4, 3, 2, 1]]), relevant) == {"R-P": 100, "mAP@R": 100}
+    assert precision_at_r(np.array([[3, 1, 4, 2]]), relevant) == {
+        "R-P": 50,
+        "mAP@R": 25,
+    }  # place 2 of 2: 1/2, over R = 2
+    assert precision_at_r(np.ones((1, 4)), relevant) == {"R-P": 0, "mAP@R": 0}  # all equal
+    for bad in (np.zeros((1, 4), bool), relevant[:, :3]):
+        with pytest.raises(UserError, match="precision at R"):
+            precision_at_r(np.ones((1, 4)), bad)
