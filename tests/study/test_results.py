@@ -83,6 +83,21 @@ def test_files_of_older_versions_are_read(tmp_path):
     assert results.path_of(tmp_path / "out", "f8k", made["name"]).is_file()
 
 
+@pytest.mark.parametrize("n", [3, 14])
+def test_the_difference_that_so_many_seeds_detect(n):
+    """By simulation: with that true difference four of five studies are separated over seeds."""
+    rng, spread = np.random.default_rng(0), 3.0
+    errors = [
+        found.detectable
+        for found in (claims.Difference(list(rng.normal(0, spread, n)), (0, 0), (0, 0)) for _ in range(4000))
+    ]
+    factor = np.sqrt(np.mean(np.square(errors))) / spread * n**0.5  # in true standard errors
+    assert factor == pytest.approx({3: 4.303 + 1.061, 14: 2.160 + 0.870}[n], rel=0.03)
+    studies = rng.normal(factor * spread / n**0.5, spread, (20_000, n))
+    t = studies.mean(1) / studies.std(1, ddof=1) * n**0.5
+    assert (t > {3: 4.303, 14: 2.160}[n]).mean() == pytest.approx(0.8, abs=0.06)
+
+
 def test_neighbor_batches_are_an_arm_of_their_own(tmp_path):
     assert results.from_run(fake_run(tmp_path / "run", 3, 1.0, "standalone", 4))["name"] == "f8k-standalone-neighbor-3"
 
