@@ -44,7 +44,7 @@ def rank() -> int:
 def launch(count: int, command: list[str]) -> int:
     """Run `command` in `count` processes of this machine that share every batch, as torchrun does.
 
-    torchrun itself ends a run that failed with 30 lines of its own; here what the processes said is all.
+    torchrun itself ends a run that failed with 30 lines of its own; here only the processes' own lines are shown.
 
     Returns:
         0, or the exit code of the process that failed first (the others are ended then); 130 after Ctrl-C

@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except (UserError, OSError, FloatingPointError) as error:
         if int(os.environ.get("LOCAL_RANK", 0)):
-            time.sleep(5)  # process 0 says the same, whereupon the others are ended
+            time.sleep(5)  # process 0 says the same, and its end ends the others
         text = str(error)
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"  # as the other sentences, without Python's [Errno 17]
