@@ -3,6 +3,7 @@
     python benchmarks/relations.py RUN [--data FOLDER] [--json FILE]
 
 Over training batches, with the weights of the selected epoch:
+- own caption connected: share of the pictures whose own caption lies inside A; by chance it is the neighbor share;
 - effective nodes: exp of the entropy of an attention row (standalone: a softmax, two a row), beside the connected ones;
 - cosine of an embedding v with its enhanced v̄;
 - gradient cosine: of each loss term with L(v, u) over the encoders' weights, beside that of L(v, u) under another draw
@@ -50,7 +51,10 @@ def attention(run: checkpoints.Run, batch: data.Batch) -> dict[str, float]:
         weights = torch.cat(weights.chunk(2, dim=2), 1)  # [H,4B,B]
     entropy = -(weights * weights.clamp(min=1e-30).log()).sum(-1)
     same = (images.emb * related.image_emb_rel).sum(1), (texts.emb * related.text_emb_rel).sum(1)
+    own = [related.graph.block(block, "connection").diagonal().float().mean() for block in ("i2t", "t2i")]
     return {
+        "own caption connected (i2t)": float(own[0]),
+        "own picture connected (t2i)": float(own[1]),
         "connected nodes": float((weights > 0).float().sum(-1).mean()),
         "effective nodes": float(entropy.exp().mean()),
         "deviation of S in a block": float(

@@ -46,13 +46,16 @@ def test_clusters(tmp_path):
     assert found["k-means"]["cpu_seconds"] > 0 and found["merging"]["peak_gb"] < 1
 
 
-@pytest.mark.parametrize("kind", ["fusion", "standalone"])
-def test_what_the_relation_part_adds(tmp_path, kind):
-    config = tiny.config(tiny.write(tmp_path), graph__interaction=kind, training__epochs=1, training__warmup_steps=2)
+@pytest.mark.parametrize(("kind", "share"), [("fusion", 0.5), ("standalone", 0.5), ("fusion", 1.0)])
+def test_what_the_relation_part_adds(tmp_path, kind, share):
+    change = {"graph__interaction": kind, "graph__neighbor_share": share, "training__warmup_steps": 2}
+    config = tiny.config(tiny.write(tmp_path), training__epochs=1, **change)
     training.train(config, tmp_path / "run")
     command = [sys.executable, BENCHMARKS / "relations.py", tmp_path / "run", "--batches", "2"]
     subprocess.run([*command, "--json", tmp_path / "found.json"], check=True, capture_output=True)
     found = json.loads((tmp_path / "found.json").read_text())
-    connected = 20 if kind == "fusion" else 10  # half of 20 pairs, in each block
+    connected = round(share * 40) if kind == "fusion" else 10  # of 20 pairs, in each block
+    own = [found["own caption connected (i2t)"], found["own picture connected (t2i)"]]
+    assert own == [1, 1] if share == 1 else all(0 < value <= 1 for value in own)
     assert found["connected nodes"] == connected and 1 <= found["effective nodes"] <= connected
     assert -1 <= found["gradient cosine, enhanced"] <= 1 and 0 < found["gradient cosine, L(v, u), another draw"] < 1
