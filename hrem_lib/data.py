@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from hrem_lib.errors import UserError, brief
-from hrem_lib.files import read_json, read_lines
+from hrem_lib.files import read_lines
 from hrem_lib.text import Tokens, augment_words
 
 CHECKED_BYTES = 2**30  # features up to this size are read once in full when they are opened
@@ -327,26 +327,6 @@ def open_split(folder: str | Path, name: str, captions_per_image: int = 5) -> Sp
         ids=_read_ids(folder / f"{name}_ids.txt", n_images, count),
         checked=checked,
     )
-
-
-class Origin(NamedTuple):
-    """Where a data folder's pictures lie and which network made its features; None: the folder does not tell."""
-
-    pictures: str | None = None
-    network: str | None = None
-    regions: int | None = None
-
-
-def origin(folder: Path, name: str) -> Origin:
-    """The origin of the features of split `name`, as `hrem extract` recorded it, or the sample world's."""
-    record = folder / f"{name}_extract.json"
-    if record.is_file():
-        made = read_json(record)
-        return Origin(made["pictures"], made["model"], made["regions"])
-    pictures = folder.parent / "pictures"
-    if folder.name == "sample_precomp" and pictures.is_dir():
-        return Origin(str(pictures.resolve()), "sample", open_split(folder, name).n_regions)
-    return Origin()
 
 
 def refuse_coco_test(folder: Path, name: str) -> None:

@@ -13,14 +13,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from hrem_lib import config as configs
-from hrem_lib import sampling
+from hrem_lib import data, sampling
 from hrem_lib.errors import UserError
-from hrem_lib.files import write_bytes, write_json
+from hrem_lib.files import read_json, write_bytes, write_json
 from hrem_lib.pictures.caption_files import CaptionedPicture, fixed_number
 from hrem_lib.pictures.images import picture_finder, read_picture
 from hrem_lib.pictures.networks import RegionExtractor, Regions
@@ -76,6 +77,32 @@ def _start(path: Path, settings: dict) -> dict:
         if state.get(name) != value:
             raise UserError(f"{path}: got {name} = {value}, wanted {state.get(name)}, with which it was begun")
     return state
+
+
+class Origin(NamedTuple):
+    """Where a data folder's pictures lie and which network made its features; None: the folder does not tell."""
+
+    pictures: str | None = None
+    network: str | None = None
+    regions: int | None = None
+
+
+def origin(folder: Path, name: str) -> Origin:
+    """The origin of the features of split `name`, as `hrem extract` recorded it, or the sample world's.
+
+    Raises:
+        UserError: a record that is not one.
+    """
+    record = folder / f"{name}_extract.json"
+    if record.is_file():
+        made = read_json(record)
+        if not isinstance(made, dict) or {"pictures", "model", "regions"} - set(made):
+            raise UserError(f"{record}: not the record of hrem extract, wanted pictures, model and regions")
+        return Origin(made["pictures"], made["model"], made["regions"])
+    pictures = folder.parent / "pictures"
+    if folder.name == "sample_precomp" and pictures.is_dir():
+        return Origin(str(pictures.resolve()), "sample", data.open_split(folder, name).n_regions)
+    return Origin()
 
 
 def captions_of_others(out: str | Path) -> int | None:

@@ -15,10 +15,11 @@ from hrem_lib.errors import UserError
 from hrem_lib.evaluation import encode_texts, inference
 from hrem_lib.model import HREM
 from hrem_lib.pictures import networks
+from hrem_lib.pictures.extract import Origin, origin
 from hrem_lib.pictures.images import picture_files, read_picture
 from hrem_lib.text import Tokenizer
 
-Pictures = str | Path | Sequence[str | Path | Image.Image] | np.ndarray | torch.Tensor
+Pictures = str | Path | Image.Image | Sequence[str | Path | Image.Image] | np.ndarray | torch.Tensor
 
 
 def load(folder: str | Path, device: str = "auto", network: str | None = None) -> Embedder:
@@ -37,9 +38,9 @@ def load(folder: str | Path, device: str = "auto", network: str | None = None) -
     regions = None
     if network is None:
         try:
-            made = data.origin(data.find_folder(run.config.data.folder, ()), run.config.data.test_split)
+            made = origin(data.find_folder(run.config.data.folder, ()), run.config.data.test_split)
         except UserError:  # the data are not here
-            made = data.Origin()
+            made = Origin()
         network, regions = made.network, made.regions
     return Embedder(run, place, network, regions)
 
@@ -82,8 +83,9 @@ class Embedder:
         """Pictures -> image_emb [n,D], float32.
 
         Args:
-            images: a folder (all pictures in it, by path, see `pictures.images.picture_files`), a list of files or open
-                pictures, or features [n,R,F], where rows of zeros at the end of a picture are padding
+            images: a folder (all pictures in it, by path, see `pictures.images.picture_files`), an open
+                picture, a list of files or open pictures, or features [n,R,F], where rows of zeros at the end of a
+                picture are padding
             batch_size: pictures at a time
         Raises:
             UserError: no pictures, one that cannot be read, features of another width than the run's, or a network
@@ -92,6 +94,8 @@ class Embedder:
         if isinstance(images, (np.ndarray, torch.Tensor)):
             batches = self._of_arrays(images, batch_size)
         else:
+            if isinstance(images, Image.Image):
+                images = [images]
             files = picture_files(images) if isinstance(images, (str, Path)) else list(images)
             if not files:
                 raise UserError(f"embed_images: got no pictures in {images}, wanted at least one")

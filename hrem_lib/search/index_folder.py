@@ -18,6 +18,7 @@ import torch
 from hrem_lib import checkpoints, data, evaluation
 from hrem_lib.errors import UserError
 from hrem_lib.files import read_lines, write_bytes, write_json
+from hrem_lib.pictures.extract import origin
 from hrem_lib.search.index import Index, build_index, filled
 
 SIDES = ("images", "captions")
@@ -61,7 +62,7 @@ def write_index(
         "captions": [caption for split in splits for caption in split.captions],
     }
     info = {"data": str(splits[0].folder.resolve()), "splits": [split.name for split in splits]}
-    made = data.origin(splits[0].folder, splits[0].name)
+    made = origin(splits[0].folder, splits[0].name)
     info |= {"captions_per_image": splits[0].captions_per_image}
     info |= {"pictures": made.pictures, "model": made.network, "regions": made.regions}
     (folder / "index.json").unlink(missing_ok=True)  # without it a folder that is half written is no index

@@ -12,7 +12,7 @@
 import numpy as np, torch
 from hrem_lib import attention, checkpoints, data, metrics, plots, pooling
 from hrem_lib.exercises import check
-from hrem_lib.plots import features as box_plots, fragments as draw
+from hrem_lib.plots import features as picture_plots, fragments as draw
 from hrem_lib.sample_world import detector
 plots.use_style()
 
@@ -53,7 +53,7 @@ split = data.open_split(data.sample_dir(), "test")
 run = checkpoints.load_run(data.sample_run())
 picture, boxes = plots.picture(split, INDEX), np.array(split.boxes[INDEX])
 called = [what["kind"][0] for what in detector.predictions(picture, boxes)]
-crops = box_plots.crops(picture, boxes, 40)
+crops = picture_plots.crops(picture, boxes, 40)
 with torch.no_grad():
     features, mask = split.regions(range(split.n_images))
     images = run.model.encode_images(features, mask, return_weights=True)

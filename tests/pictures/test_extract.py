@@ -255,3 +255,11 @@ def test_command_with_a_transformers_model(saved, tmp_path, capsys):  # noqa: F8
     (tmp_path / "keep.txt").write_text("other.png\n")
     assert cli.main([*command, "--keep", str(tmp_path / "keep.txt")]) == 2
     assert len(read_captions(tmp_path / "captions.token")) == 21
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"pictures": "p"}', "no JSON"])
+def test_a_damaged_record_of_extract_is_one_sentence(tmp_path, content):
+    assert extract.origin(tmp_path, "test") == extract.Origin()
+    (tmp_path / "test_extract.json").write_text(content)
+    with pytest.raises(UserError, match=r"test_extract\.json: not"):
+        extract.origin(tmp_path, "test")

@@ -46,6 +46,7 @@ def test_pictures_go_through_the_network_of_the_features(run, split):
     by_file = run.embed_images(files, batch_size=1)
     assert ((by_file @ wanted.T).argmax(1) == [4, 22]).all() and (np.sum(by_file * wanted[[4, 22]], 1) > 0.99).all()
     np.testing.assert_allclose(run.embed_images([Image.open(file) for file in files]), by_file, atol=1e-6)
+    np.testing.assert_allclose(run.embed_images(Image.open(files[1])), by_file[1:], atol=1e-6)
 
 
 def test_a_folder_in_the_order_of_its_paths(run, tmp_path):
