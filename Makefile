@@ -16,7 +16,7 @@ run: .venv/installed
 test: unit notebooks
 
 unit: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --ignore=tests/test_assignments.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --ignore=tests/assignments $(ARGS)
 
 notebooks: .venv/installed
 	$(BIN)/python -m pytest -q --nbval notebooks/
@@ -45,7 +45,7 @@ grade: .venv/course
 	$(BIN)/python $(COURSE)/course.py grade $(ASSIGNMENT) $(SUBMISSIONS)
 
 assignments-check: .venv/course
-	$(BIN)/python -m pytest -q tests/test_assignments.py $(ARGS)
+	$(BIN)/python -m pytest -q tests/assignments $(ARGS)
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent
 # with two threads beside two trainings, 25 s with one
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # notebooks/assignments: nbgrader's folders. Student versions stop at their stubs, submissions may do anything, and
-# sources keep no outputs that could be compared; `make assignments-check` runs them (tests/test_assignments.py)
+# sources keep no outputs that could be compared; `make assignments-check` runs them (tests/assignments)
 collect_ignore_glob = ["notebooks/source/*", "notebooks/assignments/*"]
 
 

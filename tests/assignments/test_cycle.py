@@ -12,62 +12,32 @@ import socket
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import nbformat
 import pytest
+from assignments.classroom import (
+    FOLDER,
+    GENERATED,
+    LIMITS,
+    NAMES,
+    README,
+    ROOT,
+    SOURCES,
+    command,
+    extra,
+    fill,
+    planted,
+    points_of,
+    run,
+    solutions,
+    source,
+)
+from grader import build, codec, intake, sandbox, similar, steps
 
-pytest.importorskip("nbgrader", reason="the extra `course` is not installed")
-pytest.importorskip("resource", reason="grading forks processes; this system can't")
-import jupytext
-
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "notebooks" / "assignments"
-sys.path.insert(0, str(FOLDER))
-from grader import build, codec, intake, sandbox, similar, steps  # noqa: E402
-
-NAMES = ("A", "B", "C", "D")
-SOURCES = build.assignments(FOLDER)
-README = (FOLDER / "README.md").read_text(encoding="utf-8")
 each = pytest.mark.parametrize("name", NAMES)
 
 
-# ---- making submissions
-
-
-def planted(name):
-    """{submission: {question: code}} of planted/NAME.py."""
-    found = {}
-    for cell in jupytext.read(FOLDER / "planted" / f"{name}.py").cells:
-        if "planted" in cell.metadata:
-            found.setdefault(cell.metadata["planted"], {})[cell.metadata["answer"]] = cell.source
-    return found
-
-
-def source(name, seed=None):
-    return build.notebook(SOURCES[name], seed or build.settings(FOLDER)["course_seed"])[0]
-
-
-def solutions(name):
-    cells = [cell for cell in source(name).cells if cell.metadata.nbgrader.solution]
-    return {cell.metadata.nbgrader.grade_id.removesuffix("-answer"): build.solved(cell.source) for cell in cells}
-
-
-def fill(released, answers):
-    """A student's notebook: the released one with answers in it."""
-    book = nbformat.read(released, as_version=4)
-    for cell in book.cells:
-        question = cell.metadata.nbgrader.grade_id.removesuffix("-answer")
-        if cell.metadata.nbgrader.solution and question in answers:
-            cell.source = answers[question]
-    return book
-
-
-def extra(book, behind, code):
-    """Put a student's own cell behind the cell called `behind`."""
-    place = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in book.cells].index(behind)
-    book.cells.insert(place + 1, nbformat.v4.new_code_cell(code))
-    return book
+# ---- hostile submissions
 
 
 RANKS = "def ranks_t2i(similarity, image_of_caption):\n    "
@@ -108,46 +78,6 @@ def ranks_t2i(similarity, image_of_caption):
 
 
 # ---- the cycle, once
-
-
-MANY = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import course
-sys.exit(max([course.main(eval(line)) for line in sys.argv[2:]]))
-"""
-
-
-def run(course, *lines):
-    """Commands of course.py, one after the other in one process (importing nbgrader and torch takes seconds)."""
-    words = [sys.executable, "-c", MANY, str(course), *(repr(line) for line in lines)]
-    return subprocess.run(words, capture_output=True, text=True)
-
-
-def command(course, *lines):
-    done = run(course, *lines)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout
-
-
-@pytest.fixture(scope="session")
-def course(tmp_path_factory):
-    """A released course in a temporary folder, with the public seed and short limits."""
-    course = tmp_path_factory.mktemp("teacher") / "notebooks" / "assignments"
-    generated = shutil.ignore_patterns("*.ipynb", "__pycache__", "gradebook.db*", "marks-*", "grade.log", *GENERATED)
-    shutil.copytree(FOLDER, course, ignore=generated)
-    path = course / "course.toml"
-    text = (
-        path.read_text()
-        .replace("cell_seconds = 60", "cell_seconds = 6")
-        .replace("call_seconds = 10", "call_seconds = 1")
-    )
-    path.write_text(text)
-    command(course, ("release",))
-    return course
-
-
-GENERATED = ("release", "submitted", "autograded", "feedback", "rubrics")
 
 
 @pytest.fixture(scope="session")
@@ -379,21 +309,6 @@ def test_course_seed_changes_data_numbers_and_hidden_tests(name):
     assert len(seeds) == 24 and source(name) == one
 
 
-@pytest.fixture(scope="module")
-def workers():
-    with sandbox.Workers() as made:
-        yield made
-
-
-def points_of(book):
-    found = {}
-    for cell in book.cells:
-        if cell.metadata.nbgrader.grade and not cell.metadata.nbgrader.solution:
-            (value,) = [o.data["text/plain"] for o in cell.outputs if o.output_type == "execute_result"]
-            found[cell.metadata.nbgrader.grade_id] = float(value)
-    return found
-
-
 @each
 def test_solutions_hold_for_another_course_seed(name, workers, tmp_path):
     made, answered = source(name, f"seed of {name}"), source(name, f"seed of {name}")
@@ -418,9 +333,6 @@ def test_ablations_that_the_text_of_d_names_are_settings():
 
 
 # ---- the parts
-
-
-LIMITS = {"cell_seconds": 2, "call_seconds": 1, "cpu_seconds": 60, "memory_gb": 6, "file_mb": 1}
 
 
 FUNCTIONS = """
