@@ -10,9 +10,22 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import torch
+
 
 class Wrong(Exception):
-    """An answer that is not right; its text is the sentence that the student reads."""
+    """An answer that is not right; its text is the sentence that the student reads.
+
+    Args:
+        text: the sentence
+        kind: "named" (it says what the fault is), "counterexample" (an input, the wanted value and the student's), or
+            "generic" (two values that differ, no more)
+    """
+
+    def __init__(self, text: str, kind: str = "named"):
+        super().__init__(text)
+        self.kind = kind
 
 
 def check(exercise: str, *answer: Any) -> None:
@@ -27,19 +40,27 @@ def check(exercise: str, *answer: Any) -> None:
 
 def sentence(exercise: str, *answer: Any) -> str:
     """What `check` prints."""
+    return judge(exercise, *answer)[1]
+
+
+def judge(exercise: str, *answer: Any) -> tuple[str, str]:
+    """The kind of a sentence about an answer, and the sentence.
+
+    Kinds: "right", "not attempted", "stopped" (the student's code raised an error), and those of `Wrong`.
+    """
     number, letter = exercise[:2], exercise[2:]
     function: Callable[..., str] = getattr(importlib.import_module(f"hrem_lib.exercises.nb{number}"), f"check_{letter}")
     if any(part is None or part is Ellipsis for part in answer):
-        return f"{exercise}: not attempted yet."
+        return "not attempted", f"{exercise}: not attempted yet."
     try:
-        return f"{exercise}: right. {function(*answer)}".rstrip()
+        return "right", f"{exercise}: right. {function(*answer)}".rstrip()
     except NotImplementedError:
-        return f"{exercise}: not attempted yet."
+        return "not attempted", f"{exercise}: not attempted yet."
     except Wrong as wrong:
-        return f"{exercise}: not yet. {wrong}"
+        return wrong.kind, f"{exercise}: not yet. {wrong}"
     except Exception as error:  # the student's own code may raise anything; a sentence helps more than a traceback
         text = " ".join(str(error).split())[:160]
-        return f"{exercise}: your code stopped with {type(error).__name__}: {text}"
+        return "stopped", f"{exercise}: your code stopped with {type(error).__name__}: {text}"
 
 
 def expect_shape(got: Any, wanted: tuple[int, ...], name: str = "result") -> None:
@@ -50,43 +71,64 @@ def expect_shape(got: Any, wanted: tuple[int, ...], name: str = "result") -> Non
 
 
 def expect_close(
-    got: Any, wanted: Any, name: str = "result", known: dict[str, Any] | None = None, tol: float = 1e-5
+    got: Any,
+    wanted: Any,
+    name: str = "result",
+    known: dict[str, Any] | None = None,
+    tol: float = 1e-5,
+    case: str = "",
 ) -> None:
-    """Refuse values that differ; `known` maps a sentence about a mistake to the values which that mistake gives.
+    """Refuse values that differ, with the place where they differ most.
 
     Args:
         got, wanted: tensors, arrays or numbers
         name: what is compared
         known: {sentence: values of a known mistake}
         tol: largest difference
+        case: the input in words, e.g. "for a batch of one"; a sentence with it is a counterexample
     """
-    import torch
-
-    def close(a: Any, b: Any) -> bool:
-        a, b = _tensor(a), _tensor(b)
-        return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=tol, equal_nan=True)
-
-    if close(got, wanted):
+    got, wanted = _tensor(got, name), _tensor(wanted, name)
+    if _close(got, wanted, tol):
         return
     for text, values in (known or {}).items():
-        if close(got, values):
+        if _close(got, _tensor(values, name), tol):
             raise Wrong(text)
-    raise Wrong(f"The {name} should be {_short(wanted)}, yours is {_short(got)}.")
+    where = f"{name} {case}".strip()
+    if got.shape != wanted.shape:
+        raise Wrong(f"The {where} has shape {tuple(got.shape)}, wanted {tuple(wanted.shape)}.")
+    kind = "counterexample" if case else "generic"
+    if 1 < wanted.numel() <= 9 and (texts := [_list(wanted), _list(got)]) and texts[0] != texts[1]:
+        raise Wrong(f"The {where} should be {texts[0]}, yours is {texts[1]}.", kind)
+    far = torch.where(got == wanted, 0.0, (got - wanted).abs()).nan_to_num(torch.inf, posinf=torch.inf)
+    far = torch.where(got.isnan() & wanted.isnan(), 0.0, far)
+    place = [int(i) for i in torch.unravel_index(far.argmax(), far.shape)]
+    one, other = _apart(wanted[tuple(place)].item(), got[tuple(place)].item())
+    at = f" at {place}" if place else ""
+    many = f"; {int((far > tol).sum())} of {far.numel()} values differ" if far.numel() > 1 else ""
+    raise Wrong(f"The {where} should be {one}{at}, yours is {other}{many}.", kind)
 
 
-def _tensor(values: Any) -> Any:
-    import numpy as np
-    import torch
+def _close(one: torch.Tensor, other: torch.Tensor, tol: float) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=tol, equal_nan=True)
 
+
+def _tensor(values: Any, name: str) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
         return values.detach().to(torch.float64)
-    return torch.from_numpy(np.array(values, dtype=np.float64))  # a copy: torch takes no negative strides
+    try:
+        return torch.from_numpy(np.array(values, dtype=np.float64))  # a copy: torch takes no negative strides
+    except (TypeError, ValueError):
+        raise Wrong(f"The {name} is a {type(values).__name__}, wanted numbers.") from None
 
 
-def _short(values: Any) -> str:
-    tensor = _tensor(values)
-    if tensor.numel() == 1:
-        return f"{tensor.item():.4g}"
-    if tensor.numel() <= 9:
-        return str([round(v, 3) for v in tensor.flatten().tolist()])
-    return f"{[round(v, 3) for v in tensor.flatten()[:4].tolist()]}... (the first four)"
+def _list(values: torch.Tensor) -> str:
+    return str([round(v, 3) for v in values.flatten().tolist()])
+
+
+def _apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers with so many digits that they look different."""
+    for digits in range(4, 17):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts

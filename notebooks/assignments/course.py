@@ -29,7 +29,7 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 warnings.filterwarnings("ignore", "Object of type <Submitted")  # nbgrader with SQLAlchemy 2.1; harmless
 
 import nbformat  # noqa: E402
-from grader import build, intake, sandbox, steps  # noqa: E402
+from grader import build, intake, jail, sandbox, steps  # noqa: E402
 from grader import similar as alike  # noqa: E402
 from hrem_lib.errors import UserError  # noqa: E402
 from nbgrader.api import Gradebook, MissingEntry  # noqa: E402
@@ -92,12 +92,14 @@ def grade(name: str, inbox: Path) -> list[dict]:
         raise UserError(f"{released.name}: not released yet, wanted `make release` first")
     if not inbox.is_dir():
         raise UserError(f"{inbox}: not a folder, wanted a folder of submissions")
-    course = build.settings(HERE)
-    notes = intake.collect(inbox, name, released, HERE / "submitted", course["limits"]["file_mb"])
-    if not notes:
-        raise UserError(f"{inbox}: got no submission, wanted folders, .zip or .ipynb files named after students")
+    course, weak = build.settings(HERE), build.weak(HERE)
     grader = api()
-    with sandbox.Workers() as workers:
+    with sandbox.Workers(HERE, weak) as workers:
+        if weak:
+            print(jail.WEAK, file=sys.stderr, flush=True)
+        notes = intake.collect(inbox, name, released, HERE / "submitted", course["limits"]["file_mb"])
+        if not notes:
+            raise UserError(f"{inbox}: got no submission, wanted folders, .zip or .ipynb files named after students")
         steps.shared["workers"] = workers
         try:
             for student in notes:

@@ -13,9 +13,9 @@ def course(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def workers():
-    """The process that forks a session for each submission."""
-    from assignments import classroom  # noqa: F401 - puts the course's folder on the path
+    """Processes for students' code, in a jail where this machine has one."""
+    from assignments.classroom import FOLDER, OPEN
     from grader import sandbox
 
-    with sandbox.Workers() as made:
+    with sandbox.Workers(FOLDER, weak=bool(OPEN)) as made:
         yield made

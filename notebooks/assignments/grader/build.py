@@ -28,6 +28,7 @@ import jupytext
 import nbformat
 import numpy as np
 import torch
+from hrem_lib.errors import UserError
 
 COURSE = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"\{\{(.+?)\}\}")
@@ -39,6 +40,14 @@ HIDDEN = re.compile(r"^ *### BEGIN HIDDEN TESTS\n.*?^ *### END HIDDEN TESTS\n?",
 def settings(course: Path) -> dict:
     """`course.toml` of a course folder."""
     return tomllib.loads((course / "course.toml").read_text(encoding="utf-8"))
+
+
+def weak(course: Path) -> bool:
+    """Whether course.toml allows grading where students' code can't be locked in."""
+    jail = settings(course).get("jail", "strong")
+    if jail not in ("strong", "weak"):
+        raise UserError(f'{course / "course.toml"}: got jail = {jail!r}, wanted "strong" or "weak"')
+    return jail == "weak"
 
 
 def seed_of(course_seed: str, assignment: str, use: str) -> int:

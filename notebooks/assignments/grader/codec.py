@@ -87,6 +87,20 @@ def receive(channel: socket.socket, seconds: float | None) -> dict:
         raise Gone(str(error) or "no answer") from None
 
 
+def receive_channel(channel: socket.socket, seconds: float) -> socket.socket:
+    """A channel of its own that the other side hands over.
+
+    Raises:
+        Gone: none came in time.
+    """
+    try:
+        channel.settimeout(seconds)
+        _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+        return socket.socket(fileno=descriptors[0])
+    except (OSError, IndexError) as error:
+        raise Gone(str(error) or "no channel") from None
+
+
 def _read(channel: socket.socket, size: int, end: float | None) -> bytes:
     data = bytearray()
     while len(data) < size:

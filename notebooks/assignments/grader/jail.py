@@ -1,23 +1,163 @@
-"""Limits for a process that runs a student's code: no network, nothing written outside its folder, time and memory.
+"""What a process that runs a student's code can't do: see other files, use the network, start programs, go on for ever.
 
-Two layers. Linux namespaces, where the machine allows them: no network device, the whole file system read-only but for
-the submission's folder, the course folder empty, no other process in sight. And in any case Python's audit hook, which
-refuses sockets, other processes, and files of the course; it can't be taken out again, but code in C (ctypes) passes.
+Strong: bubblewrap (`bwrap`) starts the process in an empty root with Python, its packages and the sample data, all
+read-only, and a folder of its own in memory; no capabilities, no other process in sight. A seccomp filter (libseccomp)
+then takes away the calls with which it could change that. Weak, where these are missing: limits of the operating
+system and Python's audit hook, which stops Python and not code in C. The hook is set in the jail, too: what it says is
+easier to understand.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import resource
+import shutil
+import site
+import subprocess
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-CLONE_FS, CLONE_IPC, CLONE_USER, CLONE_PID, CLONE_NET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 4096, 16384, 1 << 18
-MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_RDONLY = 442, -100, 0x8000, 1
+import matplotlib
+from hrem_lib import data, errors
+
+HERE = Path(__file__).resolve().parent
+HOME = Path("/home/student")  # the only place with room to write, in memory
+ROOM_MB = 256  # of HOME
+CODE = Path("/grader")  # the worker's own files: they hold no test
+WORKER = ("__init__", "worker", "codec", "jail")
+SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64")
+ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "fonts", "mime.types")
+PROCESSES = 64
+NEW_NAMESPACES = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)  # CLONE_NEW...
+FORBIDDEN = (  # system calls that change what a process sees, look into another one, or widen the kernel's surface
+    *("mount", "umount", "umount2", "mount_setattr", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount"),
+    *("fspick", "pivot_root", "chroot", "unshare", "setns", "name_to_handle_at", "open_by_handle_at", "quotactl"),
+    *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd", "pidfd_open"),
+    *("bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter"),
+    *("io_uring_register", "keyctl", "add_key", "request_key", "kexec_load", "kexec_file_load", "init_module"),
+    *("finit_module", "delete_module", "swapon", "swapoff", "reboot", "acct", "syslog", "sethostname", "setdomainname"),
+    *("settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "iopl", "ioperm", "personality", "vhangup"),
+)
+
+
+WEAK = (
+    "WEAK GRADING: students' code is not locked in. Python's own calls are watched, code in C (ctypes) is not: "
+    "it can read and change whatever you can, marks and other submissions included."
+)
+
+
+def probe(course: Path) -> str:
+    """What is missing for a strong jail on this machine, in a sentence; "" if nothing is.
+
+    A process is started in the jail and asked what it can do, so that a machine which forbids namespaces is found
+    before anything is graded.
+
+    Args:
+        course: the folder that no student's process may see
+    """
+    if not sys.platform.startswith("linux"):
+        return "this system is not Linux"
+    if shutil.which("bwrap") is None:
+        return "bubblewrap is not installed (`apt install bubblewrap`, `dnf install bubblewrap`)"
+    try:
+        import pyseccomp  # noqa: F401
+    except (ImportError, RuntimeError):  # RuntimeError: the package is there, the system's libseccomp is not
+        return "libseccomp is not installed (`pip install -e '.[course]'`, `apt install libseccomp2`)"
+    for place in places():
+        if course.resolve().is_relative_to(place.resolve()):
+            return f"the course's folder lies inside {place}, which students' code must see; move the course"
+    with tempfile.TemporaryDirectory() as folder:
+        code = "from grader import jail; jail.lock(); print(jail.state())"
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        said, errors = start([sys.executable, "-c", code], Path(folder), **pipes).communicate(timeout=600)
+    if said.strip() != "locked":
+        last = (errors.strip() or said.strip() or "no answer").splitlines()[-1]
+        return f"bubblewrap can't start a jail here ({last[:200]})"
+    return ""
+
+
+def state() -> str:
+    """ "locked" in a process without capabilities, privileges to gain and a way out; else what is open."""
+    status = dict(line.split(":\t") for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    wanted = {"CapEff": 16 * "0", "CapBnd": 16 * "0", "NoNewPrivs": "1", "Seccomp": "2"}
+    found = [f"{name} {status.get(name)}" for name, value in wanted.items() if status.get(name) != value]
+    return ", ".join(found) or "locked"
+
+
+def places() -> list[Path]:
+    """Folders outside the system's that students' code needs: Python, its packages, the library, the sample data."""
+    packages = [p for p in (*site.getsitepackages(), site.getusersitepackages(), *sys.path) if p.endswith("-packages")]
+    found = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, *packages]
+    found += [Path(errors.__file__).parent, data.sample_dir(), data.sample_run()]
+    return list(dict.fromkeys(Path(place).absolute() for place in found if Path(place).is_dir()))
+
+
+def start(program: list[str], scratch: Path, keep: int | None = None, **options: Any) -> subprocess.Popen:
+    """Start a program in a jail.
+
+    Args:
+        program: the command
+        scratch: a folder for the filter's file
+        keep: a file descriptor that the program gets
+        options: for `subprocess.Popen`
+    """
+    with open(scratch / "filter", "w+b") as file:  # for all processes in the jail, its first one included
+        _filter(programs=True).export_bpf(file)
+        file.seek(0)
+        descriptors = [file.fileno()] if keep is None else [file.fileno(), keep]
+        words = [*_command(), "--seccomp", str(file.fileno()), "--", *program]
+        return subprocess.Popen(words, pass_fds=descriptors, env=environment(HOME), start_new_session=True, **options)
+
+
+def _command() -> list[str]:
+    words = ["bwrap", "--unshare-all", "--uid", "1000", "--gid", "1000", "--hostname", "grading", "--cap-drop", "ALL"]
+    words += ["--new-session", "--die-with-parent", "--as-pid-1", "--proc", "/proc", "--dev", "/dev"]
+    for place in (Path("/usr"), *places()):
+        words += ["--ro-bind", str(place), str(place)]
+    for name in SYSTEM:
+        place = Path("/", name)
+        if place.is_symlink():
+            words += ["--symlink", os.readlink(place), str(place)]
+        elif place.is_dir():
+            words += ["--ro-bind", str(place), str(place)]
+    for name in ETC:
+        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    words += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]  # PyTorch asks for the caches
+    for name in WORKER:
+        words += ["--ro-bind", str(HERE / f"{name}.py"), str(CODE / "grader" / f"{name}.py")]
+    size = ["--size", str(ROOM_MB * 2**20)] if _knows("--size") else []
+    words += [*size, "--tmpfs", "/dev/shm", *size, "--tmpfs", str(HOME), "--symlink", str(HOME), "/tmp"]
+    for fonts in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):  # making it anew takes long
+        words += ["--ro-bind", str(fonts), str(HOME / ".matplotlib" / fonts.name)]
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(HOME)]
+
+
+def _knows(option: str) -> bool:
+    done = subprocess.run(["bwrap", "--help"], capture_output=True, text=True)
+    return option in done.stdout + done.stderr
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Environment variables of a worker, nothing else of ours; in the jail its modules lie in /grader."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "HREM_SAMPLE_RUN") if name in os.environ}
+    ours = CODE if home == HOME else HERE.parent
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join([str(ours), str(Path(errors.__file__).parent.parent)]),
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
+        **dict.fromkeys(("HOME", "TMPDIR"), str(home)),
+        **dict.fromkeys(("USER", "LOGNAME"), "student"),
+        "MPLCONFIGDIR": str(HOME / ".matplotlib") if home == HOME else matplotlib.get_cachedir(),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
 
 
 def limit(cpu_seconds: int, memory_gb: float, file_mb: int) -> None:
@@ -36,44 +176,26 @@ def limit(cpu_seconds: int, memory_gb: float, file_mb: int) -> None:
             resource.setrlimit(name, (value, value))
 
 
-def isolate(folder: Path, hidden: list[Path]) -> bool:
-    """Put this process into namespaces of its own; its next fork is the first process in sight of its own forks.
+def lock() -> None:
+    """The last step in the jail, before any code of a student runs: few processes, no other programs."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))  # without effect where root grades
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: /proc/PID/mem of another process stays shut
+    _filter(programs=False).load()
 
-    Args:
-        folder: the only place that stays writable
-        hidden: folders that become empty
-    Returns:
-        False where the machine does not allow it (then only the audit hook guards)
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    user, group = os.getuid(), os.getgid()
-    if libc.unshare(CLONE_USER | CLONE_FS | CLONE_NET | CLONE_IPC | CLONE_PID) != 0:
-        return False
-    with suppress(OSError):
-        Path("/proc/self/setgroups").write_text("deny")
-    try:
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    except OSError:
-        return False
 
-    def mount(source: str | None, target: Path | str, kind: str | None, flags: int) -> bool:
-        texts = [text if text is None else str(text).encode() for text in (source, target, kind)]
-        return libc.mount(*texts, ctypes.c_ulong(flags), None) == 0
+def _filter(programs: bool) -> Any:
+    """The seccomp filter; `programs`: whether one may be started."""
+    import pyseccomp as seccomp
 
-    done = mount(None, "/", None, MS_REC | MS_PRIVATE)
-    for place in (*hidden, Path("/proc")):  # /proc shows the grader's process and its memory
-        done &= not place.is_dir() or mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV)
-    done &= mount(str(folder), folder, None, MS_BIND)
-    for place, clear, put in ((Path("/"), 0, ATTR_RDONLY), (folder, ATTR_RDONLY, 0)):
-        attributes = (ctypes.c_uint64 * 4)(put, clear, 0, 0)
-        flags = AT_RECURSIVE if put else 0
-        path = str(place).encode()
-        done &= libc.syscall(MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), 32) == 0
-    os.chdir(folder)  # the folder as it is mounted now
-    return done
+    made, refused = seccomp.SyscallFilter(seccomp.ALLOW), seccomp.ERRNO(errno.EPERM)
+    for name in FORBIDDEN if programs else (*FORBIDDEN, "execve", "execveat"):
+        with suppress(OSError, ValueError):  # this processor's kernel has no such call
+            made.add_rule(refused, name)
+    for flag in NEW_NAMESPACES:
+        made.add_rule(refused, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
+    made.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags lie in memory, out of the filter's sight
+    made.add_rule(refused, "socket", seccomp.Arg(0, seccomp.NE, 1))  # 1: AF_UNIX
+    return made
 
 
 WRITES = {"os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink", "os.truncate", "os.mkdir", "os.chmod"}
@@ -85,7 +207,7 @@ REFUSED = {
 
 
 class Guard:
-    """The audit hook; `paused` lets the grader's own fork through.
+    """The audit hook; `unguarded` lets the grader's own forks through.
 
     Args:
         folder: where files may be written
@@ -126,3 +248,13 @@ class Guard:
             raise PermissionError("other processes are not to be looked at")
         if writes and not inside and real != os.devnull:
             raise PermissionError(f"{os.path.basename(real)} lies outside the submission's folder")
+
+
+@contextmanager
+def unguarded(guard: Guard) -> Iterator[None]:
+    """For the grader's own forks."""
+    guard.paused = True
+    try:
+        yield
+    finally:
+        guard.paused = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import signal
@@ -9,17 +10,20 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import matplotlib
+import numpy as np
+import torch
+from hrem_lib.errors import UserError
 from hrem_lib.exercises import Wrong
 
-from grader import intake
-from grader.codec import Gone, pack, receive, send, unpack
+from grader import intake, jail
+from grader.codec import Gone, pack, receive, receive_channel, send, unpack
 
-HERE = Path(__file__).resolve().parent
+PIECE = 8 * 2**20  # bytes of a file in one message
 WAIT = 12  # seconds that the grader waits for a second of processor time; the process itself stops a little earlier
 START = 600  # seconds for a process to start, on the busiest machine
 RESTARTS = 4
@@ -35,67 +39,97 @@ class StudentError(Exception):
 
 
 class Workers:
-    """The process that has the libraries loaded and forks a session for each submission; use as a context."""
+    """Starts the processes that run students' code, one a submission; use as a context.
+
+    One is always made ahead, since loading the libraries takes seconds.
+
+    Args:
+        course: folder that students' code must not see
+        weak: without the jail
+    Raises:
+        UserError: this machine can't lock students' code in, and `weak` does not allow that.
+    """
+
+    def __init__(self, course: Path, weak: bool = False):
+        self.course, self.weak, self.waiting = course.resolve(), weak, None
 
     def __enter__(self) -> Workers:
-        self.control, theirs = socket.socketpair()
-        environment = {
-            **{k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "HREM_SAMPLE_RUN", "LD_LIBRARY_PATH")},
-            "PYTHONPATH": os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
-            **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+        if not self.weak and (missing := jail.probe(self.course)):
+            raise UserError(
+                f"grading: {missing}, so students' code can't be locked in; "
+                'wanted that, or jail = "weak" in course.toml (its README says what is lost then)'
+            )
         self.scratch = Path(tempfile.mkdtemp(prefix="hrem-grading-")).resolve()
-        environment["HOME"] = str(self.scratch)
-        environment["MPLCONFIGDIR"] = matplotlib.get_cachedir()  # the font list is there; making it anew takes long
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            cwd=self.scratch,
-            stdin=subprocess.DEVNULL,
-        )
-        theirs.close()
-        receive(self.control, START)
+        self.waiting = self._begin()
         return self
 
-    def fork(self, job: dict) -> tuple[socket.socket, int]:
-        """A new session: its channel and process id."""
+    def _begin(self) -> Worker:
+        home = Path(tempfile.mkdtemp(dir=self.scratch)) if self.weak else jail.HOME
         mine, theirs = socket.socketpair()
-        socket.send_fds(self.control, [b"x"], [theirs.fileno()])
-        send(self.control, job)
+        program = [sys.executable, "-m", "grader.worker", str(theirs.fileno())]
+        options: dict[str, Any] = {"stdin": subprocess.DEVNULL}
+        if self.weak:
+            options |= {"env": jail.environment(home), "pass_fds": [theirs.fileno()], "start_new_session": True}
+            process = subprocess.Popen(program, cwd=home, **options)
+        else:
+            process = jail.start(program, self.scratch, theirs.fileno(), **options)
         theirs.close()
-        return mine, receive(self.control, START)["pid"]
+        return Worker(process, mine, home)
+
+    def take(self) -> Worker:
+        """A process that has loaded the libraries; the next one is begun."""
+        taken, self.waiting = self.waiting, None
+        receive(taken.channel, START)
+        self.waiting = self._begin()
+        return taken
 
     def __exit__(self, *_: object) -> None:
-        self.control.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        if self.waiting is not None:
+            self.waiting.end()
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+class Worker(NamedTuple):
+    """A process for one submission.
+
+    Args:
+        process: bubblewrap's (all processes in its jail end with it), in weak grading the leader of a process group
+        channel: where it is asked
+        home: its folder, as it sees it
+    """
+
+    process: subprocess.Popen
+    channel: socket.socket
+    home: Path
+
+    def end(self) -> None:
+        """End it and all that it started."""
+        self.channel.close()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 class Session:
     """One submission. Cells that kill or hang the process are left out when it is started again.
 
+    A test is asked twice: its visible parts where it stands among the cells, its hidden ones after the last cell, of
+    the process as it was at the test (`keep`). So nothing that a student's process prints can hold a hidden number.
+
     Args:
         workers: see `Workers`
-        files: the submission's folder; a copy of it is the process's folder
-        hidden: folders that the process must not see
+        files: the submission's folder; the process gets a copy, without the notebook
         limits: table `[limits]` of course.toml
     """
 
-    def __init__(self, workers: Workers, files: Path, hidden: list[Path], limits: dict):
-        self.workers, self.limits, self.hidden = workers, limits, [str(Path(h).resolve()) for h in hidden]
-        self.folder = Path(tempfile.mkdtemp(dir=workers.scratch))
-        shutil.copytree(files, self.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.ipynb"))
-        for path in self.folder.rglob("*"):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        self.done: list[str] = []  # cells that ran to their end, for a new start
+    def __init__(self, workers: Workers, files: Path, limits: dict):
+        self.workers, self.limits = workers, limits
+        paths = [path for path in sorted(files.rglob("*")) if path.is_file() and path.suffix != ".ipynb"]
+        self.files = {str(path.relative_to(files)): path for path in paths if not path.is_symlink()}
+        self.done: list[tuple[str, str]] = []  # ("cell", source) that ran to its end, ("keep", test): for a new start
         self.failures: dict[str, int] = {}  # by function
-        self.starts, self.apart, self.channel = 0, False, None
+        self.starts, self.worker, self.end_at = 0, None, None
+        self.kept: dict[str, socket.socket] = {}
 
     def __enter__(self) -> Session:
         self._start()
@@ -103,59 +137,102 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self._end()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self) -> None:
         self.starts += 1
+        self.worker = self.workers.take()
+        if self.end_at is None:
+            self.end_at = time.monotonic() + self.limits["wall_seconds"]
+        for name, path in self.files.items():
+            with open(path, "rb") as file:
+                for piece in (b"", *iter(lambda: file.read(PIECE), b"")):
+                    send(self.worker.channel, {"do": "file", "name": name, "data": base64.b64encode(piece).decode()})
+        hidden = [str(self.workers.course)] if self.workers.weak else []
         names = ("cpu_seconds", "memory_gb", "file_mb")
-        job = {"folder": str(self.folder), "hidden": self.hidden, **{name: self.limits[name] for name in names}}
-        self.channel, self.pid = self.workers.fork(job)
-        self.apart = receive(self.channel, START)["apart"]
+        job = {"do": "start", "home": str(self.worker.home), "weak": self.workers.weak, "hidden": hidden}
+        send(self.worker.channel, {**job, **{name: self.limits[name] for name in names}})
+        locked = receive(self.worker.channel, START)["locked"]
+        if locked != ("weak" if self.workers.weak else "locked"):
+            raise RuntimeError(f"the jail is open: {locked}")
 
     def _end(self) -> None:
-        if self.channel is not None:
-            self.channel.close()
-            self.channel = None
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+        for channel in self.kept.values():
+            channel.close()
+        self.kept = {}
+        if self.worker is not None:
+            self.worker.end()
+            self.worker = None
 
-    def _ask(self, message: dict) -> dict:
-        """Send a message; a process that ended or hangs is replaced by one with the cells that went well."""
-        if self.channel is None:
+    def _again(self) -> None:
+        """A new process with the cells that went well; what it prints was seen before."""
+        self._end()
+        if self.starts > RESTARTS:
+            return
+        try:
+            self._start()
+            for do, what in self.done:
+                if do == "keep":
+                    self._keep(what)
+                else:
+                    seconds = self.limits["cell_seconds"]
+                    send(self.worker.channel, {"do": "cell", "source": what, "seconds": seconds})
+                    receive(self.worker.channel, self._left(WAIT * seconds))
+        except Gone:
+            self._end()
+
+    def _left(self, seconds: float) -> float:
+        return max(0.01, min(seconds, self.end_at - time.monotonic()))
+
+    def _ask(self, message: dict, at: str | None = None) -> dict:
+        """Send a message; a process that ended or hangs is replaced by one with the cells that went well.
+
+        Args:
+            message: what to do
+            at: the test at which the process was kept; None for the process that runs the cells
+        """
+        if time.monotonic() >= self.end_at:
+            self._end()
+            return {"error": ["Late", f"the submission used up its {self.limits['wall_seconds']:g} seconds"]}
+        channel = self.worker and (self.kept.get(at) if at else self.worker.channel)
+        if channel is None:
             return {"error": ["Crash", "the submission ended its process too often"]}
         try:
-            send(self.channel, message)
-            reply = receive(self.channel, WAIT * message["seconds"])
+            send(channel, message)
+            reply = receive(channel, self._left(WAIT * message["seconds"]))
             error = reply.get("error") if isinstance(reply, dict) else 0
             if error is None or (isinstance(error, list) and [type(part) for part in error] == [str, str]):
                 return reply
+            slow = False
         except Gone as gone:
             slow = "slow" in str(gone)
-        else:
-            slow = False
-        self._end()
-        if self.starts <= RESTARTS:
-            try:
-                self._start()
-                for source in self.done:
-                    seconds = self.limits["cell_seconds"]
-                    send(self.channel, {"do": "cell", "source": source, "seconds": seconds})
-                    receive(self.channel, WAIT * seconds)
-            except Gone:
-                self._end()
+        self._again()
         return {"error": ["Overtime", ""] if slow else ["Crash", "the process ended"]}
 
     def run(self, source: str) -> dict:
         """Run a cell: {"outputs": [...], "error": None or [name, text]}."""
         reply = self._ask({"do": "cell", "source": source, "seconds": self.limits["cell_seconds"]})
         error = reply.get("error")
-        if error is None or error[0] not in ("Overtime", "Crash"):
-            self.done.append(source)
+        if error is None or error[0] not in ("Overtime", "Crash", "Late"):
+            self.done.append(("cell", source))
         try:
             outputs = intake.plain(reply.get("outputs", []))
         except Exception:  # a process that a student controls may send anything
             outputs = []
         return {"outputs": outputs, "error": error}
+
+    def keep(self, test: str) -> None:
+        """Keep the process as it is now, to be asked later under the test's name."""
+        try:
+            self._keep(test)
+        except Gone:
+            self._again()
+        self.done.append(("keep", test))
+
+    def _keep(self, test: str) -> None:
+        if self.worker is None:
+            return
+        send(self.worker.channel, {"do": "keep", "seconds": self.limits["call_seconds"]})
+        self.kept[test] = receive_channel(self.worker.channel, self._left(WAIT * self.limits["call_seconds"]))
 
     def get(self, name: str) -> Any:
         """What a name of the notebook stands for: a value, or an `Answer` where it is a function."""
@@ -166,7 +243,7 @@ class Session:
             return Missing(reply["error"])
         return _unpacked(reply)
 
-    def call(self, do: str, name: str, args: tuple, keywords: dict, **more: Any) -> Any:
+    def call(self, do: str, name: str, args: tuple, keywords: dict, at: str | None, **more: Any) -> Any:
         """Call a student's function.
 
         Raises:
@@ -176,12 +253,31 @@ class Session:
         if self.failures.get(name, 0) >= FAILURES:
             raise StudentError("Crash", f"{FAILURES} calls crashed or were too slow, so no more were tried")
         message = {"do": do, "name": name, "args": pack(args), "keywords": pack(keywords), "seed": 0, **more}
-        reply = self._ask({**message, "seconds": seconds})
+        reply = self._ask({**message, "seconds": seconds}, at)
         if "error" in reply:
             if reply["error"][0] in ("Overtime", "Crash"):
                 self.failures[name] = self.failures.get(name, 0) + 1
             _raise(reply["error"], seconds)
+        _change(args, reply)
         return _unpacked(reply)
+
+
+def _change(args: tuple, reply: dict) -> None:
+    """Do to the caller's arguments what the student's function did to its copies of them."""
+    try:
+        changes = {int(place): unpack(value) for place, value in reply.get("changed", {}).items()}
+        for place, new in changes.items():
+            old = args[place]
+            if isinstance(old, torch.Tensor):
+                with torch.no_grad():
+                    old.copy_(new)
+            elif isinstance(old, np.ndarray | list):
+                old[... if isinstance(old, np.ndarray) else slice(None)] = new
+            elif isinstance(old, dict):
+                old.clear()
+                old.update(new)
+    except Exception:  # a process that a student controls may send anything; an argument may lose its shape
+        raise StudentError("Wrong", "your function changed its argument") from None
 
 
 def _unpacked(reply: dict) -> Any:
@@ -211,14 +307,14 @@ class Answer:
     """
 
     def __init__(self, session: Session, name: str):
-        self._session, self.__name__ = session, name
+        self._session, self.__name__, self.at = session, name, None  # at: see `Session._ask`
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        return self._session.call("call", self.__name__, args, keywords)
+        return self._session.call("call", self.__name__, args, keywords, self.at)
 
     def gradient(self, args: tuple, by: int) -> Any:
         """See `hrem_lib.exercises.grading.gradient`."""
-        return self._session.call("gradient", self.__name__, tuple(args), {}, by=by)
+        return self._session.call("gradient", self.__name__, tuple(args), {}, self.at, by=by)
 
 
 class Missing:

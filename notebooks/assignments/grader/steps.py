@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import functools
 import io
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from hrem_lib.exercises import grading
 from nbgrader import utils
 from nbgrader.preprocessors import ClearHiddenTests, NbGraderPreprocessor
 
@@ -51,10 +53,10 @@ class RunApart(NbGraderPreprocessor):
         files = course / "submitted" / about["student"] / about["assignment"]
         limits, source = build.settings(course)["limits"], _notebook(self, resources, "source")
         if "workers" in shared:
-            run(nb, source, shared["workers"], files, course, limits)
+            run(nb, source, shared["workers"], files, limits)
         else:
-            with sandbox.Workers() as workers:
-                run(nb, source, workers, files, course, limits)
+            with sandbox.Workers(course, build.weak(course)) as workers:
+                run(nb, source, workers, files, limits)
         return nb, resources
 
 
@@ -75,44 +77,49 @@ def _notebook(step: NbGraderPreprocessor, resources: dict, folder: str) -> nbfor
 
 
 def run(
-    nb: nbformat.NotebookNode,
-    source: nbformat.NotebookNode,
-    workers: sandbox.Workers,
-    files: Path,
-    course: Path,
-    limits: dict,
+    nb: nbformat.NotebookNode, source: nbformat.NotebookNode, workers: sandbox.Workers, files: Path, limits: dict
 ) -> None:
     """Run a notebook's cells and tests, leaving the outputs in it.
+
+    The hidden parts of all tests come after the last cell. A function may write down what it is called with; nothing
+    that runs later is shown to the student.
 
     Args:
         nb: the submission
         source: the course's own notebook: tests and setup are taken from it, never from a submission
         workers: see there
         files: the submission's folder
-        course: folder that the submission must not see
         limits: table `[limits]` of course.toml
     """
     own = {cell.metadata.nbgrader.grade_id: cell for cell in source.cells}
-    given = setup(source)
-    with sandbox.Session(workers, files, [course], limits) as session:
+    given, tests = setup(source), []
+    with sandbox.Session(workers, files, limits) as session:
         for cell in nb.cells:
             known = own.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
             if cell.cell_type != "code":
                 continue
             if known is not None and utils.is_grade(known) and not utils.is_solution(known):
-                cell.outputs = mark(known.source, given, session)
+                test = Test(known.source, given, session)
+                session.keep(known.metadata.nbgrader.grade_id)
+                tests.append((cell, test, known.metadata.nbgrader.grade_id))
             elif known is None or not known.metadata.get("hrem", {}).get("skip"):
                 reply = session.run(cell.source)
                 cell.outputs = reply["outputs"]
                 if reply["error"]:
-                    cell.outputs.append(_text(sentence(reply["error"], limits["cell_seconds"]), "stderr"))
+                    cell.outputs.append(_text(sentence(reply["error"], limits), "stderr"))
+        for cell, test, name in tests:
+            cell.outputs = test.finish(name)
 
 
-def sentence(error: list, seconds: float) -> str:
+def sentence(error: list, limits: dict) -> str:
     """What the feedback says about a cell that stopped."""
     kind, text = error
+    if kind == "Late":
+        return f"The whole submission may take {limits['wall_seconds']:g} seconds; this cell was not run any more."
     if kind == "Overtime":
-        return f"This cell took more than {seconds:g} seconds of processor time (or slept long) and was stopped."
+        return (
+            f"This cell took more than {limits['cell_seconds']:g} seconds of processor time (or slept) and was stopped."
+        )
     if kind == "Crash":
         return "This cell ended its process or could not be stopped; the others were run again without it."
     return f"This cell stopped with {kind}: {text}"
@@ -128,30 +135,62 @@ def setup(source: nbformat.NotebookNode) -> dict:
     return names
 
 
-def mark(source: str, given: dict, session: sandbox.Session) -> list:
-    """Run a test cell here, the student's names standing for their process; its outputs, the mark last."""
-    tree = ast.parse(source)
-    last = tree.body.pop().value
-    names, defined, used = dict(given), set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            (used if isinstance(node.ctx, ast.Load) else defined).add(node.id)
-        elif isinstance(node, ast.FunctionDef):
-            defined.add(node.name)
-        elif isinstance(node, ast.arg):
-            defined.add(node.arg)
-    for name in sorted(used - defined - set(names) - set(dir(builtins))):
-        names[name] = session.get(name)
-    text = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(text):
-            exec(compile(tree, "test", "exec"), names)
-            value = eval(compile(ast.Expression(last), "test", "eval"), names)
-    except Exception as error:
-        said = f"{text.getvalue()}The test could not be finished ({type(error).__name__})."
-        return [nbformat.v4.new_output("error", ename=type(error).__name__, evalue=said, traceback=[said])]
-    result = nbformat.v4.new_output("execute_result", {"text/plain": repr(value)}, execution_count=None)
-    return [_text(text.getvalue(), "stdout"), result]
+class Test:
+    """A test cell: its visible parts run here and now, the student's names standing for their process.
+
+    Args:
+        source: the course's own cell; its last line is the mark
+        given: names of the course's setup
+        session: the student's process
+    """
+
+    def __init__(self, source: str, given: dict, session: sandbox.Session):
+        self.names, self.text, self.error = dict(given), io.StringIO(), None
+        whole = ast.parse(source)
+        self.mark = whole.body.pop().value
+        visible = ast.parse(build.without_hidden(source))
+        visible.body.pop()
+        self.hidden = ast.parse("\n".join(build.HIDDEN.findall(source)))
+        defined, used = set(), set()
+        for node in ast.walk(whole):
+            if isinstance(node, ast.Name):
+                (used if isinstance(node.ctx, ast.Load) else defined).add(node.id)
+            elif isinstance(node, ast.FunctionDef):
+                defined.add(node.name)
+            elif isinstance(node, ast.arg):
+                defined.add(node.arg)
+        self.asked = sorted(used - defined - set(self.names) - set(dir(builtins)))
+        for name in self.asked:
+            self.names[name] = session.get(name)
+        self._do(visible)
+
+    def _do(self, tree: ast.Module) -> None:
+        try:
+            with contextlib.redirect_stdout(self.text):
+                exec(compile(tree, "test", "exec"), self.names)
+        except Exception as error:
+            self.error = error
+
+    def finish(self, kept: str) -> list:
+        """Run the hidden parts and return the cell's outputs, the mark last.
+
+        Args:
+            kept: name under which the session keeps the student's process as it was at this test
+        """
+        for name in self.asked:
+            if isinstance(self.names[name], sandbox.Answer):
+                self.names[name].at = kept
+        self.names["part"] = functools.partial(grading.part, hidden=True)  # says its name only
+        if self.error is None:
+            self._do(self.hidden)
+        if self.error is None:
+            with contextlib.redirect_stdout(self.text):
+                value = eval(compile(ast.Expression(self.mark), "test", "eval"), self.names)
+            result = nbformat.v4.new_output("execute_result", {"text/plain": repr(value)}, execution_count=None)
+            return [_text(self.text.getvalue(), "stdout"), result]
+        kind = type(self.error).__name__
+        said = f"{self.text.getvalue()}The test could not be finished ({kind})."
+        return [nbformat.v4.new_output("error", ename=kind, evalue=said, traceback=[said])]
 
 
 def _text(text: str, name: str) -> nbformat.NotebookNode:

@@ -1,16 +1,18 @@
-"""The process that runs students' code. Started by `sandbox.py` as `python worker.py FD`; knows no hidden test.
+"""The process that runs one student's code. `sandbox.py` starts it as `python -m grader.worker FD`; no test enters it.
 
-The first process only imports the libraries. For each submission it forks a session (a new process group in a jail),
-which runs the notebook's cells and then answers calls of the student's functions, each in a fork of its own: a call
-that crashes, hangs or changes a global variable has no influence on the next one.
+It loads the libraries, gets the submission's files, locks itself in (`jail.py`), then runs the notebook's cells and
+answers calls of the student's functions, each in a fork of its own: a call that crashes, hangs or changes a global
+variable has no influence on the next one.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import math
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -31,7 +33,8 @@ from traitlets.config import Config
 from grader import jail
 from grader.codec import Gone, pack, receive, send, unpack
 
-WAIT = 10  # seconds that may pass for a second of processor time
+WAIT = 10  # seconds that may pass for a second of processor time, on a busy machine
+IDLE = 0.05  # who uses less of a processor than this sleeps
 KEPT = ("text/plain", "image/png")  # outputs that are kept: no script of a student runs in the instructor's browser
 
 
@@ -46,26 +49,21 @@ class Overtime(BaseException):
     """A cell was too slow. No Exception, so that a student's `except Exception` lets it pass."""
 
 
-def serve(control: socket.socket) -> None:
-    """Fork a session for every job that the grader sends, until it hangs up."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+def serve(channel: socket.socket) -> None:
+    """Answer the grader's messages until it hangs up."""
     warm_up()
-    send(control, {"ready": True})
+    send(channel, {"ready": True})
     while True:
-        control.settimeout(None)
-        data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-        if not data:
-            return
-        job, channel = receive(control, 60), socket.socket(fileno=descriptors[0])
-        child = os.fork()
-        if child == 0:
-            control.close()
-            try:
-                session(channel, job)
-            finally:
-                os._exit(0)
-        channel.close()
-        send(control, {"pid": child})
+        try:
+            message = receive(channel, None)
+        except Gone:
+            return  # a process made ahead that was not needed
+        if message["do"] == "start":
+            return session(channel, message)
+        path = Path(os.environ["HOME"], message["name"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:
+            file.write(base64.b64decode(message["data"]))
 
 
 def warm_up() -> None:
@@ -80,29 +78,19 @@ def warm_up() -> None:
 
 
 def session(channel: socket.socket, job: dict) -> None:
-    """Run one submission: answer the grader's messages until it hangs up."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.setsid()
-    folder, hidden = Path(job["folder"]), [Path(place) for place in job["hidden"]]
+    """Lock this process in; then run cells and answer questions."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(null, descriptor)
-    os.chdir(folder)
-    os.environ.update(HOME=str(folder), TMPDIR=str(folder), MPLCONFIGDIR=str(folder), HF_HUB_OFFLINE="1")
-    jail.limit(job["cpu_seconds"], job["memory_gb"], job["file_mb"])
-    apart = jail.isolate(folder, hidden)
-    if apart:
-        inner = os.fork()  # the first process of its own process namespace: if it ends, all in it end
-        if inner:
-            channel.close()
-            os.waitpid(inner, 0)
-            os._exit(0)
     quiet = Config({"HistoryManager": {"enabled": False}})  # else a thread writes a history: no good with forks
     shell = Shell.instance(colors="nocolor", config=quiet)
     configure_inline_support(shell, os.environ["MPLBACKEND"])
-    sys.path.insert(0, str(folder))
-    guard = jail.Guard(folder, hidden)
-    send(channel, {"apart": apart})
+    sys.path.insert(0, job["home"])
+    jail.limit(job["cpu_seconds"], job["memory_gb"], job["file_mb"])
+    if not job["weak"]:
+        jail.lock()
+    guard = jail.Guard(Path(job["home"]), [Path(place) for place in job["hidden"]])
+    send(channel, {"locked": "weak" if job["weak"] else jail.state()})
     while True:
         try:
             message = receive(channel, None)
@@ -110,15 +98,34 @@ def session(channel: socket.socket, job: dict) -> None:
             return
         if message["do"] == "cell":
             send(channel, run_cell(shell, message["source"], message["seconds"]))
+        elif message["do"] == "keep":
+            with jail.unguarded(guard):
+                channel = keep(channel)
         else:
             send(channel, in_fork(shell.user_ns, message, guard, channel))
 
 
+def keep(channel: socket.socket) -> socket.socket:
+    """Fork; the child stays as this process is now and answers on a channel that the grader gets. Returns one's own."""
+    mine, theirs = socket.socketpair()
+    if os.fork() == 0:
+        channel.close()
+        theirs.close()
+        return mine
+    socket.send_fds(channel, [b"k"], [theirs.fileno()])
+    mine.close()
+    theirs.close()
+    return channel
+
+
 def run_cell(shell: InteractiveShell, source: str, seconds: float) -> dict:
     """Run one cell; its outputs, and the name and text of its error or None."""
-    rings, over = [], []
+    rings, over, used = [], [], [time.process_time()]
 
-    def stop(*_: object) -> None:
+    def stop(ring: int, _: object) -> None:
+        before, used[0] = used[0], time.process_time()
+        if ring == signal.SIGALRM and used[0] - before > IDLE * seconds:
+            return  # the machine is busy, the cell does not sleep
         rings.append(1)
         if len(rings) > 5:
             os._exit(1)  # the cell goes on whatever is raised
@@ -128,7 +135,7 @@ def run_cell(shell: InteractiveShell, source: str, seconds: float) -> dict:
     signal.signal(signal.SIGALRM, stop)
     signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, seconds, 1)  # processor time: a busy machine costs nobody points
-    signal.setitimer(signal.ITIMER_REAL, WAIT * seconds, 1)  # for cells that sleep
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)  # for cells that sleep
     outputs, error = [], None
     try:
         with capture_output() as captured:
@@ -161,9 +168,8 @@ def _text(value: str | bytes) -> str:
 def in_fork(names: dict, message: dict, guard: jail.Guard, channel: socket.socket) -> dict:
     """Answer a question about the student's names in a fork."""
     mine, theirs = socket.socketpair()
-    guard.paused = True
-    child = os.fork()
-    guard.paused = False
+    with jail.unguarded(guard):
+        child = os.fork()
     if child == 0:
         mine.close()
         channel.close()
@@ -174,18 +180,37 @@ def in_fork(names: dict, message: dict, guard: jail.Guard, channel: socket.socke
         finally:
             os._exit(0)
     theirs.close()
-    reply = None
-    with suppress(Gone):
-        reply = receive(mine, WAIT * message["seconds"])
-    guard.paused = True
-    os.kill(child, signal.SIGTERM if reply is None else signal.SIGKILL)
-    guard.paused = False
+    with jail.unguarded(guard):
+        reply = _reply(mine, child, message["seconds"])
+        os.kill(child, signal.SIGTERM if reply is None else signal.SIGKILL)
     if reply is None:
         reply = {"error": ["Overtime", ""] if _ended_by_limit(child) else ["Crash", "the process ended"]}
     else:
         os.waitpid(child, 0)
     mine.close()
     return reply
+
+
+def _reply(channel: socket.socket, child: int, seconds: float) -> dict | None:
+    """What a fork answers; None where it ended, takes too long, or sleeps."""
+    used = 0.0
+    for _ in range(WAIT):
+        if select.select([channel], [], [], seconds)[0]:
+            with suppress(Gone):
+                return receive(channel, WAIT * seconds)
+            return None
+        before, used = used, _cpu_seconds(child)
+        if used - before < IDLE * seconds:
+            return None
+    return None
+
+
+def _cpu_seconds(process: int) -> float:
+    """Processor time of a process; infinite where the system does not say (then only the long wait ends it)."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return math.inf
 
 
 def _ended_by_limit(child: int) -> bool:
@@ -214,9 +239,16 @@ def answer(names: dict, message: dict) -> dict:
         args, keywords = unpack(message["args"]), unpack(message["keywords"])
         if message["do"] == "gradient":
             return {"value": pack(hrem_lib.exercises.grading.gradient(thing, *args, by=message["by"]))}
-        return {"value": pack(thing(*args, **keywords))}
+        result = pack(thing(*args, **keywords))
+        after = {str(place): pack(value) for place, value in enumerate(args)}
+        before = dict(enumerate(message["args"]["tuple"]))
+        return {"value": result, "changed": {k: v for k, v in after.items() if not _same(v, before[int(k)])}}
     except BaseException as error:
         return {"error": [type(error).__name__, " ".join(str(error).split())[:300]]}
+
+
+def _same(one: object, other: object) -> bool:
+    return json.dumps(one) == json.dumps(other)  # as text: NaN is not equal to itself
 
 
 if __name__ == "__main__":
