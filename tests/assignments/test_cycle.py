@@ -184,7 +184,8 @@ def test_submissions_reach_neither_network_nor_files(course, marks, visitors, tm
         visitors.accept()
     book = nbformat.read(course / "autograded" / "spy" / "A" / f"{SOURCES['A'].stem}.ipynb", as_version=4)
     said = [o.text for c in book.cells for o in c.get("outputs", []) if "spy" in o.get("text", "")]
-    assert said and re.findall(r"spy (\w+)", said[0]) == [*["PermissionError"] * 6, "1"]
+    *tried, wrote = re.findall(r"spy (\w+)", said[0])
+    assert len(tried) == 6 and set(tried) <= {"PermissionError", "FileNotFoundError"} and wrote == "1"
     inbox = next(p for p in tmp_path_factory.getbasetemp().glob("inboxA*"))
     assert (inbox / "outside.kept").exists() and not (inbox / "outside").exists()
     assert not list(course.parent.rglob("escaped.txt")) and not list(inbox.parent.glob("escaped.txt"))

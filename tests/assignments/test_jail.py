@@ -95,7 +95,7 @@ ATTACKS = {
     "/proc/*/root": "any([read(f'/proc/{{p}}/root{{s}}') for p in range(1, 5000) for s in places])",
     "/proc/*/cwd": "any([read(f'/proc/{{p}}/cwd/{{up}}{{s}}') for p in range(1, 99) for up in ('', '../' * 9) "
     "for s in places])",
-    "processes of the grader": "len([p for p in os.listdir('/proc') if p.isdigit()]) > 3",
+    "processes of the grader": "os.getppid() != 0 or os.getpid() != 1",
     "sqlite3: the gradebook": "__import__('sqlite3').connect(f'file:{{desk}}/course/gradebook.db?mode=rw', uri=True)"
     ".execute('update marks set points = 100')",
     "sqlite3 from C": "__import__('sqlite3').connect('x').execute(f\"attach '{{desk}}/course/gradebook.db' as g\")"
