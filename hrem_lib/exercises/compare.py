@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ def answer(fn: Callable, case: str, *args: Any) -> Any:
     except (Wrong, NotImplementedError):
         raise
     except Exception as error:  # the student's own code may raise anything
-        text = " ".join(str(error).split())[:240].rstrip(".")
+        text = textwrap.shorten(str(error), 240).rstrip(".")
         raise Wrong(f"Your code stopped {case} with {type(error).__name__}: {text}.", "stopped") from error
 
 

@@ -132,11 +132,13 @@ def check_b(fn) -> str:
     equal = np.full((8, 24), 0.5), np.repeat(np.arange(8), 3), 2
     small, owner = np.array(SMALL[0][0]), np.array(SMALL[0][1])
     words = f"for similarity = {SMALL[0][0]} and image_of_caption = {SMALL[0][1]}"
+    matrices = _matrices(*[1] * len(SMALL), 2, 3)
     cases = [
         ("for 8 pictures and 24 captions, all similarities equal, k = 2", equal),
-        *_matrices(1, 1, 1, 1, 1, 1, 2, 3),
+        *matrices[: len(SMALL)],
         (f"{words}, k = 2", (small, owner, 2)),
         (f"{words}, k = 3, more than there are pictures,", (small, owner, 3)),
+        *matrices[len(SMALL) :],
     ]
     compare(fn, _b, cases, RECALL_MISTAKES, "recall")
     return "With all similarities equal it is 0, not 100 and not luck."

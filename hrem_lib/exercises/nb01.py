@@ -306,6 +306,8 @@ def check_d(fn: Callable[..., Tensor]) -> str:
         def project(features: Tensor, mask: Tensor) -> Tensor:
             fc, mlp = _layers(features.dtype)
             out = function(features, mask, fc, mlp)
+            if not isinstance(out, Tensor):
+                raise Wrong(f"The result is a {type(out).__name__}, wanted a tensor.")
             if not (fc.training and mlp.training):
                 raise Wrong(
                     "Your function puts the layers into inference; whether they train is for its caller to say."

@@ -159,7 +159,7 @@ def _encode(x: Tensor, mask: Tensor, fault: str = "") -> Tensor:
     if fault == "leak":
         pooled = rows.mean(1)
     elif fault == "norm":
-        pooled = _max_k((rows - rows.mean((0, 1))) / rows.std((0, 1)), mask, 2)
+        pooled = _max_k((rows - rows.mean((0, 1))) / (rows.var((0, 1), correction=0) + 1e-5).sqrt(), mask, 2)
     else:
         pooled = _max_k(rows, mask, 2, shrink=fault == "shrink")
     emb = nn.functional.normalize(pooled, dim=1)
@@ -168,7 +168,8 @@ def _encode(x: Tensor, mask: Tensor, fault: str = "") -> Tensor:
 
 
 ENCODERS = {
-    "leak": "padding passes the affine layer and enters the mean: a few rows of padding change the embeddings of random regions",
+    "leak": "padding passes the affine layer and enters the mean: "
+    "a few rows of padding change the embeddings of random regions",
     "norm": "a batch normalization sees the padding: a few rows of padding change the embeddings of random regions",
     "divide": "its mean divides by all rows: a few rows of padding make each value of an embedding smaller",
     "shrink": "k shrinks for all samples after a short one: a picture with a single region in front of the others "
@@ -200,8 +201,8 @@ def check_c(fn: Callable[[Callable[..., Tensor]], bool]) -> str:
             raise Wrong("Your test calls rounding (differences below 0.00001) a fault: allow for such differences.")
         if not fault and found:
             raise Wrong(
-                "Your test says that padding matters in a good encoder. Let each picture keep its real regions, add only "
-                "padding (mask False) or other pictures, and compare it with itself."
+                "Your test says that padding matters in a good encoder. Let each picture keep its real regions, add "
+                "only padding (mask False) or other pictures, and compare it with itself."
             )
         if fault in ENCODERS and not found:
             raise Wrong(f"Your test misses a faulty encoder ({ENCODERS[fault]}).")
@@ -265,7 +266,7 @@ def _expect_same_layer(fn: Callable, theirs: nn.TransformerEncoderLayer, case: s
     if ours.self_attn.heads != theirs.self_attn.num_heads:
         raise Wrong(f"Your layer has heads = {ours.self_attn.heads}, theirs has {theirs.self_attn.num_heads}.")
     if ours.training:
-        raise Wrong("Your layer is still in training, where dropout gives other numbers each time: call its eval().")
+        raise Wrong("Your layer is still in training mode: call its eval(), which switches dropout off.")
     with torch.no_grad():
         difference = (ours(x)[0] - wanted).abs().max().item()
     if not difference < 1e-5:
