@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from hrem_lib import data, text
-from hrem_lib.exercises import Wrong, expect_close, expect_shape
+from hrem_lib.exercises import Wrong
+from hrem_lib.exercises.compare import Case, answer, compare
+from hrem_lib.exercises.probes import expect_dtype
 
 # ------------------------------------------------------------------------------------------- a: RoI align
 
@@ -53,32 +55,32 @@ ROI_MISTAKES: tuple[tuple[str, dict[str, Any]], ...] = (
 )  # fmt: skip
 
 
-def check_a(fn: Callable[..., Tensor]) -> str:
-    """`roi_align(maps [C,H,W], boxes [N,4], cells, stride) -> [N,C,cells,cells]`."""
-    ramp = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64).repeat(4, 1)[None]
-    box = torch.tensor([[1.0, 0, 3, 2]], dtype=torch.float64)
-    got = fn(ramp, box, 2, 1)
-    expect_shape(got, (1, 1, 2, 2), "crop of one box with 2 x 2 cells")
+def _roi_cases() -> list[Case]:
+    """Two crops that are printed, then random ones."""
+    cases: list[Case] = []
+    for rows, box, cells, stride in (
+        ([[1, 2, 3, 4], [1, 2, 3, 4]], [1, 0, 3, 2], 2, 1),
+        ([[1, 2, 3, 4], [1, 2, 3, 4]], [0, 0, 2, 2], 2, 1),
+        ([[1, 2, 3], [4, -5, 6], [7, 8, 9], [-3, 2, 0]], [1, 2, 5, 8], 2, 2),
+    ):
+        maps, boxes = torch.tensor([rows]).float(), torch.tensor([box]).float()
+        words = f"for maps = {maps.tolist()}, boxes = {boxes.tolist()}, cells = {cells}, stride = {stride}"
+        cases.append((words, (maps, boxes, cells, stride)))
     generator = torch.Generator().manual_seed(1)
     maps = torch.randn(3, 6, 9, generator=generator, dtype=torch.float64)
     corner = torch.rand(5, 2, generator=generator, dtype=torch.float64) * torch.tensor([20.0, 12.0])
     boxes = torch.cat([corner, corner + 3 + 13 * torch.rand(5, 2, generator=generator, dtype=torch.float64)], 1)
-    cases = (
-        ("crop of the box 1 0 3 2 from the rows 1 2 3 4", ramp, box, 2, 1),
-        (
-            "crop of the box 0 0 2 2 (at the border) from the rows 1 2 3 4",
-            ramp,
-            box - torch.tensor([1.0, 0, 1, 0]),
-            2,
-            1,
-        ),
-        ("crop of five random boxes", maps, boxes, 3, 4),
-    )
-    for name, plane, where, cells, stride in cases:
-        known = {words: _roi(plane, where, cells, stride, **change) for words, change in ROI_MISTAKES}
-        got = fn(plane, where, cells, stride)
-        expect_shape(got, (len(where), len(plane), cells, cells), name)
-        expect_close(got, _roi(plane, where, cells, stride), name, known)
+    return [
+        *cases,
+        ("for five random boxes on maps of [3,6,9], cells = 3, stride = 4", (maps.float(), boxes.float(), 3, 4)),
+        ("for a single box and a single cell", (maps[:, :5].float(), boxes[:1].float(), 1, 2)),
+        ("for maps and boxes in float64", (maps, boxes, 3, 4)),
+    ]
+
+
+def check_a(fn: Callable[..., Tensor]) -> str:
+    """`roi_align(maps [C,H,W], boxes [N,4], cells, stride) -> [N,C,cells,cells]`."""
+    compare(fn, _roi, _roi_cases(), {words: partial(_roi, **change) for words, change in ROI_MISTAKES}, "crop", 1e-4)
     return "Boxes of any size now give blocks of one size, and no box was rounded to whole cells."
 
 
@@ -98,53 +100,72 @@ def _vocabulary(splits: Mapping[str, Sequence[str]], min_count: int = 1, used: S
     return [*(text.SPECIAL_WORDS if specials else ()), *kept]
 
 
+def _split_at_spaces(splits: Mapping[str, Sequence[str]], min_count: int) -> list[str]:
+    counts = Counter(w for caption in splits["train"] for w in caption.split())
+    kept = sorted((w for w, n in counts.items() if n >= min_count), key=lambda w: (-counts[w], w))
+    return [*text.SPECIAL_WORDS, *kept]
+
+
+VOCABULARY_MISTAKES = {
+    "Words of the test captions are in your vocabulary: that leaks the test split into the model.": (
+        {"used": ("train", "test")}
+    ),
+    "Words of the dev and test captions are in your vocabulary: that leaks the test split into the model.": (
+        {"used": ("train", "dev", "test")}
+    ),
+    "Words of the dev captions are in your vocabulary: only training captions may be read.": {"used": ("train", "dev")},
+    "Words of one count must be sorted by the alphabet, else the ids depend on the order of the captions.": (
+        {"order": "count only"}
+    ),
+    "The most frequent words come first; yours are sorted by the alphabet alone.": {"order": "alphabet"},
+    "The four special words <pad> <start> <end> <unk> must take the ids 0 to 3.": {"specials": False},
+}
+
+
 def check_b(fn: Callable[..., list[str]]) -> str:
     """`vocabulary(splits: dict of caption lists, min_count) -> list of words in the order of their ids`."""
-    splits = {
-        "train": ["A dog runs.", "The dog, a big one", "a cat"],
+    small = {
+        "train": ["A dog runs.", "The dog, a big one", "the cat"],
         "dev": ["a horse runs"],
         "test": ["A zebra runs"],
     }
-    got = fn(splits, 1)
-    if not isinstance(got, list | tuple) or not all(isinstance(word, str) for word in got):
-        raise Wrong(f"The vocabulary is a {type(got).__name__}, wanted a list of words in the order of their ids.")
-    known = {
-        "Words of the test captions are in your vocabulary: that leaks the test split into the model.": [
-            _vocabulary(splits, used=("train", "dev", "test")),
-            _vocabulary(splits, used=("train", "test")),
-        ],
-        "Words of the dev captions are in your vocabulary: only training captions may be read.": [
-            _vocabulary(splits, used=("train", "dev"))
-        ],
-        "Words of one count must be sorted by the alphabet, else the ids depend on the order of the captions.": [
-            _vocabulary(splits, order="count only"),
-        ],
-        "The most frequent words come first; yours are sorted by the alphabet alone.": [
-            _vocabulary(splits, order="alphabet")
-        ],
-        "The four special words <pad> <start> <end> <unk> must take the ids 0 to 3.": [
-            _vocabulary(splits, specials=False)
-        ],
-        "Upper and lower case or punctuation make two words of one; use text.split_words.": [
-            [*text.SPECIAL_WORDS, *sorted(c, key=lambda w, c=c: (-c[w], w))]
-            for c in [Counter(w for caption in splits["train"] for w in caption.split())]
-        ],
-    }
-    wanted = _vocabulary(splits)
-    if list(got) != wanted:
-        for words, lists in known.items():
-            if list(got) in lists:
-                raise Wrong(words)
-        leaked = {"zebra", "horse"} & set(got)
-        if leaked:
-            raise Wrong(f"The word {min(leaked)!r} is in no training caption: it leaked from another split.")
-        raise Wrong(f"Wanted {wanted}, yours is {list(got)}.")
-    if list(fn(splits, 2)) != _vocabulary(splits, 2):
-        raise Wrong("With min_count = 2 a word must be seen at least twice to get an id.")
+    twice = {"train": ["a dog sees a dog", "the cat", "the man"], "dev": [], "test": []}
     folder = data.sample_dir()
-    real = {name: data.open_split(folder, name).captions for name in ("train", "dev", "test")}
-    if list(fn(real, 3)) != text.Vocabulary.build(real["train"], 3).words:
-        raise Wrong("The hand example is right, but the sample data gives other words than text.Vocabulary.build.")
+    real = {name: list(data.open_split(folder, name).captions) for name in ("train", "dev", "test")}
+    cases: list[Case] = [
+        (f"for splits = {splits} and min_count = {k}", (splits, k))
+        for splits, k in ((small, 1), (small, 2), (twice, 1))
+    ]
+    cases.append(("for the captions of the sample data and min_count = 3", (real, 3)))
+
+    def differ(got: Any, wanted: list[str], case: str) -> None:
+        if not isinstance(got, list | tuple):
+            raise Wrong(f"The vocabulary is a {type(got).__name__}, wanted a list of words in the order of their ids.")
+        if strange := [word for word in got if not isinstance(word, str)]:
+            raise Wrong(f"Your list holds {strange[0]!r}, wanted words only.")
+        if list(got) == wanted:
+            return
+        if leaked := set(got) & ({"zebra", "horse"} - set(wanted)):
+            raise Wrong(f"The word {min(leaked)!r} is in no training caption: it leaked from another split.")
+        if len(wanted) <= 12:
+            raise Wrong(f"The vocabulary {case} should be {wanted}, yours is {list(got)}.", "counterexample")
+        place = next(
+            (i for i, (a, b) in enumerate(zip(got, wanted, strict=False)) if a != b), min(len(got), len(wanted))
+        )
+        there = [repr(words[place]) if place < len(words) else "missing" for words in (wanted, got)]
+        raise Wrong(f"The word with id {place} {case} should be {there[0]}, yours is {there[1]}.", "counterexample")
+
+    mistakes = {words: partial(_vocabulary, **change) for words, change in VOCABULARY_MISTAKES.items()}
+    mistakes |= {
+        "Upper and lower case or punctuation make two words of one; use text.split_words.": _split_at_spaces,
+        "You ignore min_count: with min_count = 2 a word must be seen at least twice to get an id.": (
+            lambda splits, k: _vocabulary(splits)
+        ),
+        "Words seen exactly min_count times are missing: they belong to the vocabulary, too.": (
+            lambda splits, k: _vocabulary(splits, k + 1)
+        ),
+    }
+    compare(fn, _vocabulary, cases, mistakes, differ=differ)
     return "No test word has an id: at test time it becomes <unk>, as it would for a new user."
 
 
@@ -180,27 +201,33 @@ COLLATE_MISTAKES = (
 def check_c(fn: Callable[..., tuple[Tensor, Tensor]]) -> str:
     """`collate(captions: lists of ids, limit) -> ids [B,L] int64, mask [B,L] bool`."""
     generator = np.random.default_rng(0)
-    random = [[1, *generator.integers(4, 40, n).tolist(), 2] for n in (3, 0, 7, 12, 5)]
-    for name, captions, limit in (
-        ("first example", [[1, 4, 5, 2], [1, 6, 2], [1, 4, 5, 6, 7, 8, 2]], 5),
-        ("short captions", [[1, 4, 5, 2], [1, 6, 2]], 9),
-        ("random captions", random, 10),
-    ):
-        got = fn(captions, limit)
+    many = [[1, *generator.integers(4, 40, n).tolist(), 2] for n in generator.integers(0, 14, 200)]
+    cases: list[Case] = [
+        (f"for captions = {captions} and limit = {limit}", (captions, limit))
+        for captions, limit in (
+            ([[1, 4, 5, 2], [1, 6, 2], [1, 4, 5, 6, 7, 8, 2]], 5),
+            ([[1, 4, 5, 2], [1, 6, 2]], 9),
+            ([[101, 7, 8, 9, 102]], 4),
+        )
+    ]
+    cases.append(("for 200 random captions and limit = 10", (many, 10)))
+
+    def differ(got: Any, wanted: tuple[Tensor, Tensor], case: str) -> None:
         if not isinstance(got, tuple | list) or len(got) != 2:
             raise Wrong(f"Wanted two tensors, ids and mask, yours is a {type(got).__name__}.")
-        ids, mask = got
-        wanted_ids, wanted_mask = _collate(captions, limit)
-        if getattr(mask, "dtype", None) != torch.bool or getattr(ids, "dtype", None) != torch.int64:
-            raise Wrong("Ids are int64 and the mask is bool; another type breaks the embedding or the masking.")
-        for words, change in COLLATE_MISTAKES:
-            wrong_ids, wrong_mask = _collate(captions, limit, **change)
-            same_as_right = torch.equal(wrong_ids, wanted_ids) and torch.equal(wrong_mask, wanted_mask)
-            if not same_as_right and torch.equal(ids, wrong_ids) and torch.equal(mask, wrong_mask):
-                raise Wrong(words)
-        expect_shape(ids, tuple(wanted_ids.shape), f"ids of the {name}")
-        expect_close(ids, wanted_ids, f"ids of the {name}")
-        expect_close(mask, wanted_mask, f"mask of the {name}")
+        for part, name, right in zip(got, ("ids", "mask"), wanted, strict=True):
+            if not isinstance(part, Tensor):
+                raise Wrong(f"The {name} are a {type(part).__name__}, wanted a tensor.")
+            expect_dtype(part, right.dtype, f"tensor of the {name}")
+            if part.shape != right.shape:
+                raise Wrong(f"The {name} have shape {tuple(part.shape)} {case}, wanted {tuple(right.shape)}.")
+            if not torch.equal(part, right):
+                b = int((part != right).any(1).nonzero()[0])
+                row, mine = right[b].tolist(), part[b].tolist()
+                raise Wrong(f"Row {b} of the {name} {case} should be {row}, yours is {mine}.", "counterexample")
+
+    mistakes = {words: partial(_collate, **change) for words, change in COLLATE_MISTAKES}
+    compare(fn, _collate, cases, mistakes, differ=differ)
     return "From here on nobody needs to count tokens: the mask says what is real."
 
 
@@ -209,7 +236,8 @@ def check_c(fn: Callable[..., tuple[Tensor, Tensor]]) -> str:
 
 def _project(features: Tensor, mask: Tensor, fc: nn.Module, mlp: nn.Module, rows: str = "real", zero: bool = True,
              use: str = "both") -> Tensor:  # fmt: skip
-    chosen = {"real": mask, "all": torch.ones_like(mask), "padding": ~mask}[rows]
+    features = torch.where(mask[..., None], features, 0) if rows == "zeroed" else features
+    chosen = {"real": mask, "padding": ~mask}.get(rows, torch.ones_like(mask))
     real = features[chosen]
     projected = (fc(real) if use in ("both", "fc") else 0) + (mlp(real) if use in ("both", "mlp") else 0)
     out = projected.new_zeros(*mask.shape, projected.size(-1))  # pyright: ignore[reportAttributeAccessIssue]  # FC, MLP or both
@@ -219,6 +247,8 @@ def _project(features: Tensor, mask: Tensor, fc: nn.Module, mlp: nn.Module, rows
 
 PROJECT_MISTAKES = (
     ("BatchNorm still sees the padding: its mean and variance must come from real regions only.", {"rows": "all"}),
+    ("BatchNorm still sees the padding, as rows of zeros: its mean and variance must come from real regions only.",
+     {"rows": "zeroed"}),
     ("BatchNorm sees the padding, and the padded rows are not zero either: take the real rows out before the layers.",
      {"rows": "all", "zero": False}),
     ("The mask is inverted: you project the padding and leave the real regions out.",
@@ -228,31 +258,73 @@ PROJECT_MISTAKES = (
 )  # fmt: skip
 
 
-def check_d(fn: Callable[..., Tensor]) -> str:
-    """`project(features [B,R,F], mask [B,R], fc, mlp) -> regions [B,R,D]` with masked rows zero."""
-    torch_state = torch.get_rng_state()
+def _layers(dtype: torch.dtype) -> tuple[nn.Module, nn.Sequential]:
+    state = torch.get_rng_state()
     try:
         torch.manual_seed(3)
-        fc = nn.Linear(5, 6).double()
-        mlp = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 6)).double().train()
-        features = torch.randn(3, 4, 5, dtype=torch.float64)
+        fc = nn.Linear(5, 6).to(dtype)
+        return fc, nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 6)).to(dtype).train()
     finally:
-        torch.set_rng_state(torch_state)
-    mask = torch.tensor([[True, True, False, False], [True, True, True, True], [True, False, False, False]])
-    features = torch.where(mask[..., None], features, 0)
+        torch.set_rng_state(state)
 
-    def run(function: Callable[..., Tensor], **change: object) -> tuple[Tensor, Any]:
-        layers = copy.deepcopy(mlp)
-        out = function(features.clone(), mask.clone(), fc, layers, **change)
-        return out, layers[1].running_mean
 
-    got, seen = run(fn)
-    expect_shape(got, (3, 4, 6), "projected regions")
-    got = got.detach()
-    known = {words: run(_project, **change)[0].detach() for words, change in PROJECT_MISTAKES}
-    wanted, wanted_seen = run(_project)
-    expect_close(got, wanted.detach(), "projected regions", known)
-    expect_close(seen, wanted_seen, "running mean of BatchNorm afterwards")
+def _project_cases() -> list[Case]:
+    features = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(5))
+    prefix = torch.arange(4) < torch.tensor([2, 4, 1])[:, None]
+    holes = torch.tensor([[True, False, True, False], [False, True, True, True], [True, False, False, True]])
+    return [
+        ("for 3 pictures with 2, 4 and 1 real regions", (torch.where(prefix[..., None], features, 0), prefix)),
+        (f"for masks with holes, {holes.tolist()}", (torch.where(holes[..., None], features, 0), holes)),
+        ("for a batch of one", (features[:1], holes[:1])),
+        ("with NaN in the padding", (torch.where(holes[..., None], features, torch.nan), holes)),
+        ("with features and layers in float64", (features.double(), holes)),
+    ]
+
+
+def _expect_trained(out: Tensor, fc: nn.Module, mlp: nn.Sequential) -> None:
+    """Refuse a projection that does not train both layers, or runs BatchNorm more than once."""
+    for name, layer in (("FC", fc), ("the MLP", mlp)):
+        weights = list(layer.parameters())
+        grads = (
+            torch.autograd.grad(out.sum(), weights, retain_graph=True, allow_unused=True)
+            if out.requires_grad
+            else [None]
+        )
+        if any(gradient is None for gradient in grads):
+            raise Wrong(f"No gradient reaches {name}, so it cannot learn: no torch.no_grad, detach or numpy.")
+    runs = int(mlp[1].num_batches_tracked)  # pyright: ignore[reportArgumentType]  # a buffer of BatchNorm
+    if runs != 1:
+        raise Wrong(
+            f"Your function runs the MLP {runs} times, so the running mean of BatchNorm moves {runs} times: once."
+        )
+
+
+def check_d(fn: Callable[..., Tensor]) -> str:
+    """`project(features [B,R,F], mask [B,R], fc, mlp) -> regions [B,R,D]` with masked rows zero."""
+
+    def run(function: Callable[..., Tensor], layers_too: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+        def project(features: Tensor, mask: Tensor) -> Tensor:
+            fc, mlp = _layers(features.dtype)
+            out = function(features, mask, fc, mlp)
+            if not isinstance(out, Tensor):
+                raise Wrong(f"The result is a {type(out).__name__}, wanted a tensor.")
+            if not (fc.training and mlp.training):
+                raise Wrong(
+                    "Your function puts the layers into inference; whether they train is for its caller to say."
+                )
+            if layers_too:
+                _expect_trained(out, fc, mlp)
+            return out.detach()
+
+        return project
+
+    cases = _project_cases()
+    compare(
+        run(fn), run(_project), cases, {w: run(partial(_project, **c)) for w, c in PROJECT_MISTAKES}, "regions", 1e-4
+    )
+    for case, args in cases:
+        answer(run(fn, True), case, *args)
+        expect_dtype(answer(run(fn), case, *args), args[0].dtype, f"result {case}")
     return "Padding passes no layer now, so it cannot change anything."
 
 
@@ -280,20 +352,27 @@ AGREEMENT_MISTAKES = (
 
 def check_e(fn: Callable[..., float]) -> str:
     """`neighbor_agreement(features [n,F], kinds: n names) -> share of regions whose nearest has their kind`."""
-    hand = torch.tensor([[1.0, 0.0], [2.0, 0.2], [0.0, 1.0], [0.3, 9.0], [1.0, 0.4]], dtype=torch.float64)
-    names = ["dog", "dog", "cat", "cat", "cat"]
+    small = (
+        ([[1.0, 0], [2, 0.25], [0, 1], [0.25, 9], [1, 0.5]], ["dog", "dog", "cat", "cat", "cat"]),
+        ([[1, 0], [-1, 0.5], [-2, -0.25]], ["cat", "dog", "cat"]),  # all others point away from the first
+        ([[1.0, 2], [1, 2], [2, 1]], ["dog", "cat", "cat"]),  # two equal regions of different kinds
+        ([[1, 0], [0.5, 1]], ["dog", "dog"]),
+    )
+    cases: list[Case] = [
+        (f"for features = {torch.tensor(rows).tolist()} and kinds = {kinds}", (torch.tensor(rows), kinds))
+        for rows, kinds in small
+    ]
     generator = torch.Generator().manual_seed(2)
-    kinds = [("dog", "cat", "ball")[i % 3] for i in range(30)]
-    random = torch.randn(30, 4, generator=generator, dtype=torch.float64).abs()
-    random = random * (1 + 5 * torch.rand(30, 1, generator=generator, dtype=torch.float64))
-    random[torch.arange(30), torch.arange(30) % 3] += 2
-    for name, features, labels in (
-        ("share in the hand example", hand, names),
-        ("share of 30 random regions", random, kinds),
-    ):
-        got = fn(features.clone(), list(labels))
-        known = {words: _agreement(features, labels, **change) for words, change in AGREEMENT_MISTAKES}
-        expect_close(float(got), _agreement(features, labels), name, known)
+    kinds = [("dog", "cat", "ball")[i % 3] for i in range(200)]
+    random = torch.randn(200, 4, generator=generator, dtype=torch.float64)
+    random = random * (1 + 5 * torch.rand(200, 1, generator=generator, dtype=torch.float64))
+    random[torch.arange(200), torch.arange(200) % 3] += 2
+    cases += [
+        ("for 200 random regions", (random, kinds)),
+        ("for 30 regions in float32", (random[:30].float(), kinds[:30])),
+    ]
+    mistakes = {words: partial(_agreement, **change) for words, change in AGREEMENT_MISTAKES}
+    compare(fn, _agreement, cases, mistakes, "share")
     return "Compare networks with it: the higher, the better the features tell kinds apart."
 
 

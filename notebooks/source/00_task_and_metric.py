@@ -515,13 +515,17 @@ assert broken["rSum"] < 20 < found["rSum"]
 # %% [markdown]
 # ## Exercises
 #
-# Write your code where `NotImplementedError` stands and run the cell below it: `check` answers in one sentence. Worked solutions: [solutions](solutions/00_task_and_metric_solutions.ipynb).
+# Write your code where `NotImplementedError` stands and run the cell below it: `check` answers in one sentence. A function leaves its arguments as they are. Worked solutions: [solutions](solutions/00_task_and_metric_solutions.ipynb).
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 00a: ranks of image to text
 # Difficulty: easy · Minutes: 8 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
 #
 # Count, do not sort. `image_of_caption` may be in any order.
+
+# %% [markdown] tags=["solution"]
+# **Idea**: the rank is a count of strangers that are as high as the best own caption, and `own` [n,m] says who is no stranger. **Usual mistake**: `similarity * own` to hide strangers: 0 beats a negative own similarity, so hide with -inf.
+# **Cost**: n x m comparisons; sorting would cost a factor of log m more and leaves ties to chance.
 
 # %% tags=["exercise"]
 def ranks_i2t(similarity, image_of_caption):
@@ -545,7 +549,11 @@ check("00a", ranks_i2t)
 # ### Exercise 00b: recall when everything is equal
 # Difficulty: easy · Minutes: 7 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
 #
-# Write the recall of text to image so that a collapsed model (all similarities equal) gets what it deserves.
+# Write the recall of text to image so that a collapsed model (all similarities equal) gets what it deserves. `k` may be larger than n.
+
+# %% [markdown] tags=["solution"]
+# **Idea**: each caption has one right picture, so its score is picked by an index and the column is counted. **Usual mistake**: `argsort` or `>`: a collapsed model then gets what the order of the file gives, or 100.
+# **Cost**: n x m comparisons, and `k` costs nothing: it can exceed n, where a sorted list has no entry k.
 
 # %% tags=["exercise"]
 def t2i_recall(similarity, image_of_caption, k):
@@ -569,6 +577,10 @@ check("00b", t2i_recall)
 #
 # A colleague reports for a test of 200 pictures with 1,000 captions: *i2t R@1 = 47.3, t2i R@1 = 60.5*. One look at the **decimals** shows that something is wrong, before any line is read. What is it? Then write the report right.
 
+# %% [markdown] tags=["solution"]
+# **Idea**: look what can come out at all: R@1 over 200 pictures is a multiple of 0.5, over 1,000 captions a multiple of 0.1. **Usual mistake**: to turn the matrix: then `image_of_caption` no longer counts its columns; only the names were exchanged.
+# **Cost**: none to run, a glance to find; write the number of queries beside a recall and it is found by everybody.
+
 # %% tags=["exercise"]
 def colleague(similarity, image_of_caption):
     n, m = similarity.shape
@@ -581,7 +593,7 @@ def colleague(similarity, image_of_caption):
 
 
 def report(similarity, image_of_caption):
-    """R@1 in per cent: similarity [n,m], image_of_caption [m] -> {"i2t": ..., "t2i": ...}."""
+    """R@1 in per cent, ties against us: similarity [n,m], image_of_caption [m] -> {"i2t": ..., "t2i": ...}."""
     # BEGIN SOLUTION
     # 47.3 is no multiple of 0.5 = 100 / 200, so it cannot come from 200 picture queries: the names are exchanged
     exchanged = colleague(similarity, image_of_caption)
@@ -599,9 +611,13 @@ check("00c", report)
 # You know the ranks of text to image in the full pool. Cut it into `folds` parts at random: every wrong picture that stood above the right one lands in another part with probability (nearly) $1 - 1/F$. What R@1 do you expect?
 # Write it, then apply it to `metrics.ranks(many, train.image_of_caption)[1]` of section 5 and compare with the mean of the five folds there.
 
+# %% [markdown] tags=["solution"]
+# **Idea**: a caption is found if *all* its `rank` strangers land elsewhere, so their probabilities are multiplied; then the mean over the captions. **Usual mistake**: `rank // folds`, or the power of the mean rank: the mean of powers is another number, as few captions have long ranks.
+# **Cost**: m powers, where drawing folds costs many rankings; it is exact only for many pictures, since strangers leave without being put back.
+
 # %% tags=["exercise"]
 def predict_folds(ranks, folds):
-    """Expected R@1 in per cent of one fold: ranks [m] from 0 in the full pool, number of folds -> number."""
+    """Expected R@1 in per cent of one fold: ranks [m] from 0 in the full pool, folds from 1 -> number."""
     # BEGIN SOLUTION
     return 100 * np.mean((1 - 1 / folds) ** ranks)  # all of the `rank` strangers above must be elsewhere
     # END SOLUTION
@@ -624,11 +640,15 @@ check("00d", predict_folds)
 # *"A kid is napping on a bench"* may be true of several pictures; the test calls all but one of them wrong. `fits[i, j]` says that caption j is true of picture i. Count a caption as found if the best **fitting** picture beats all pictures that do not fit.
 # (COCO has the same trouble: a later benchmark, ECCV Caption, looked for such captions and found many.)
 
+# %% [markdown] tags=["solution"]
+# **Idea**: the best of the fitting pictures against the best of the others, a column at a time. **Usual mistake**: to hide with 0 (wrong for negative similarities), or `argmax`, which gives a tie to the first picture.
+# **Cost**: two copies of the [n,m] matrix; where every picture fits, the other side is empty and -inf stands for it.
+
 # %% tags=["exercise"]
 def recall_with_twins(similarity, fits):
     """R@1 of text to image in per cent, where every fitting picture is right; a tie with a wrong one counts against us.
 
-    similarity [n,m], fits bool [n,m] with at least one True a column -> number from 0 to 100
+    similarity [n,m], fits bool [n,m] with one True or more a column (perhaps only True) -> number from 0 to 100
     """
     # BEGIN SOLUTION
     best = np.where(fits, similarity, -np.inf).max(0)  # [m]

@@ -606,7 +606,7 @@ plots.show(
 # %% [markdown] tags=["exercise"]
 # ## Exercises
 #
-# Solutions: [solutions](solutions/01_feature_extraction_solutions.ipynb). `check` answers in one sentence.
+# Solutions: [solutions](solutions/01_feature_extraction_solutions.ipynb). `check` answers in one sentence. A function leaves its arguments as they are.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 01a: RoI align for all boxes
@@ -621,9 +621,13 @@ plots.show(
 #
 # </details>
 
+# %% [markdown] tags=["solution"]
+# **Idea**: bilinear sampling is linear in the pixels and splits into y and x, so two small matrices for each box do all samples at once. **Usual mistake**: the half pixel: subtract 0.5 *after* the division by the stride, since it is half a pixel of the map.
+# **Cost**: about N x C x cells x H x W products, most of them with zeros, but in one call; the loops do fewer, one by one in Python.
+
 # %% tags=["exercise"]
 def roi_align(maps, boxes, cells, stride):
-    """maps [C,H,W], boxes [N,4] (x0 y0 x1 y1, pixels of the picture) -> [N,C,cells,cells]."""
+    """maps [C,H,W], boxes [N,4] (x0 y0 x1 y1, pixels of the picture) -> [N,C,cells,cells]. All float32 or all float64."""
     # BEGIN SOLUTION
     def tents(low, high, size):  # one axis: [N] and [N] -> weights [N,cells,size]
         steps = (torch.arange(2 * cells, dtype=maps.dtype) + 0.5) / (2 * cells)
@@ -648,6 +652,10 @@ check("01a", roi_align)
 # You get the captions of all splits. Return the words in the order of their ids: the four special words, then the words seen at least `min_count` times, most frequent first, words of one count by the alphabet.
 # Which splits may you read? `text.split_words(caption)` gives the words of a caption.
 
+# %% [markdown] tags=["solution"]
+# **Idea**: count the training words only, then sort by (-count, word), which leaves no tie. **Usual mistake**: `most_common`: it keeps ties as they were first seen, so the ids depend on the order of the captions.
+# **Cost**: one pass over the captions and a sort of the words.
+
 # %% tags=["exercise"]
 def vocabulary(splits, min_count):
     """splits: {"train": [caption, ...], "dev": ..., "test": ...} -> list of words; the place in the list is the id."""
@@ -670,6 +678,10 @@ check("01b", vocabulary)
 #
 # The specification as a loop: cut a caption longer than `limit` so that its *last* token (`<end>` or [SEP]) stays; pad on the right with 0 to the longest caption of the batch; True marks real tokens.
 
+# %% [markdown] tags=["solution"]
+# **Idea**: cut first, then the lengths give the mask and the mask gives the places: `ids[mask]` takes all tokens in one go. **Usual mistake**: `row[:limit]`, which loses the end token, or a new 2 at the end, which is wrong for [SEP].
+# **Cost**: B x (longest caption) numbers; one long caption makes all rows long, so longer limits cost the whole batch.
+
 # %% tags=["exercise"]
 def collate(captions, limit):
     """captions: B lists of ids -> ids [B,L] int64, mask [B,L] bool."""
@@ -690,13 +702,17 @@ check("01c", collate)
 # ### Exercise 01d: repair the projection
 # Difficulty: medium · Minutes: 6 · [solutions](solutions/01_feature_extraction_solutions.ipynb)
 #
-# `broken` of "Break it" is the patient. Write `project` so that neither FC nor BatchNorm ever sees padding. Masked rows of the result are zero.
+# `broken` of "Break it" is the patient. Write `project` so that neither FC nor BatchNorm ever sees padding. Masked rows of the result are zero. Call each layer once, on features of its own type (float32 or float64), which the result keeps; a mask may have holes.
 #
 # <details><summary>Hint</summary>
 #
 # Indexing with a mask, `features[mask]`, gives the real rows as [valid, F]; writing with `out[mask] = ...` puts them back.
 #
 # </details>
+
+# %% [markdown] tags=["solution"]
+# **Idea**: take the real rows out, project them, put them back into zeros. **Usual mistake**: to zero the padding before or after the layers: BatchNorm counts rows of zeros, too. Another: `torch.zeros` without a type, which is float32 and takes no float64 rows.
+# **Cost**: less than the broken version, since padding passes no layer; taking out and putting back are two copies.
 
 # %% tags=["exercise"]
 def project(features, mask, fc, mlp):
@@ -719,6 +735,10 @@ check("01d", project)
 #
 # A number to compare networks with: for each region find the *other* region with the largest cosine; the share of regions whose nearest one has the same kind. Blind guessing gives about one eighth here.
 # Write it, then predict the order of three kinds of features before you run the last cell: the trained detector, the random ResNet, and the plain pixels of the 6 x 6 crop.
+
+# %% [markdown] tags=["solution"]
+# **Idea**: rows of length one turn a matrix product into all cosines, and -inf on the diagonal leaves the region itself out. **Usual mistake**: 0 on the diagonal, which wins where all cosines are negative; or the second place of a sort, which an equal region can take.
+# **Cost**: n x n cosines in memory; for very many regions go through them in blocks.
 
 # %% tags=["exercise"]
 def neighbor_agreement(features, kinds):

@@ -445,13 +445,17 @@ plots.show(
 # %% [markdown] tags=["exercise"]
 # ## Exercises
 #
-# Solutions: [solutions](solutions/02_fragment_relations_solutions.ipynb). `check` answers in one sentence.
+# Solutions: [solutions](solutions/02_fragment_relations_solutions.ipynb). `check` answers in one sentence. Masks may have holes ([True, False, True]). Arguments stay as they are; a result has the type of `x`, and gradients flow through it.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 02a: mean over real fragments
 # Difficulty: easy · Minutes: 6 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
 #
 # The specification: `torch.stack([x[b][mask[b]].mean(0) for b in range(len(x))])`. Write it without a loop. Even NaN in the padding must have no influence.
+
+# %% [markdown] tags=["solution"]
+# **Idea**: set padding to 0, sum, and divide by each sample's own count. **Usual mistake**: `x * mask`, since 0 x NaN is NaN; or a count without its axis, which fits by accident where B = D.
+# **Cost**: one copy of x; the loop needs no copy but B calls.
 
 # %% tags=["exercise"]
 def masked_mean(x, mask):
@@ -477,9 +481,13 @@ check("02a", masked_mean)
 #
 # </details>
 
+# %% [markdown] tags=["solution"]
+# **Idea**: -inf loses against every number, so `topk` puts padding last; a second mask [B,k] then says which of the k places are real. **Usual mistake**: a fill value that real numbers can undercut (0, -10000), or `.mean` over -inf.
+# **Cost**: a copy of x and a `topk`, which is cheaper than a whole sort.
+
 # %% tags=["exercise"]
 def masked_max_k(x, mask, k):
-    """x [B,n,D], mask [B,n] (True = real, at least one a row) -> mean of the k largest of each dimension [B,D]."""
+    """x [B,n,D], mask [B,n] (True = real, at least one a row) -> mean of the k largest of each dimension [B,D]; k may exceed n."""
     # BEGIN SOLUTION
     k = min(k, x.shape[1])
     largest = x.masked_fill(~mask[..., None], -torch.inf).topk(k, dim=1).values  # [B,k,D]
@@ -496,7 +504,11 @@ check("02b", masked_max_k)
 # ### Exercise 02c: write the test
 # Difficulty: hard · Minutes: 12 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
 #
-# You get an encoder, `encode(regions [B,n,5], mask [B,n]) -> embeddings [B,4]`. Return True if padding or batch mates change an embedding, False if not. `check` gives it three faulty encoders and two good ones, one of which rounds a little.
+# You get an encoder, `encode(regions [B,n,5], mask [B,n]) -> embeddings [B,4]`. Return True if padding or batch mates change an embedding, False if not. `check` gives it four faulty encoders and two good ones, one of which rounds: padding moves its numbers by less than 0.00001.
+
+# %% [markdown] tags=["solution"]
+# **Idea**: change what must not matter, padding rows and a short batch mate in front, and compare each picture with itself by the largest absolute difference. **Usual mistake**: only one of the two changes, or a comparison that hides some (a mean, a cosine, no absolute value).
+# **Cost**: three calls of the encoder; the tolerance, 0.0001, lies far above rounding and far below the faults.
 
 # %% tags=["exercise"]
 def padding_matters(encode):
@@ -521,9 +533,13 @@ check("02c", padding_matters)
 #
 # Make an `attention.EncoderLayer(dim, heads, hidden, dropout)` that gives the same numbers as a given `torch.nn.TransformerEncoderLayer`. Their parts are called `self_attn.num_heads`, `linear1.in_features`, `linear1.out_features`. `check` wants a largest difference below 0.00001.
 
+# %% [markdown] tags=["solution"]
+# **Idea**: read the sizes off their layer, load their state dict (the names are the same), switch dropout off. **Usual mistake**: a wrong number of heads: all weights fit, the numbers do not; and `strict=False`, which loads nothing without a word where names differ.
+# **Cost**: one copy of the weights, about 4D² + 2D x hidden numbers.
+
 # %% tags=["exercise"]
 def copy_layer(theirs):
-    """A torch.nn.TransformerEncoderLayer -> attention.EncoderLayer with the same weights, ready for inference."""
+    """A torch.nn.TransformerEncoderLayer -> attention.EncoderLayer with a copy of its weights, ready for inference."""
     # BEGIN SOLUTION
     ours = attention.EncoderLayer(theirs.linear1.in_features, theirs.self_attn.num_heads, theirs.linear1.out_features)
     ours.load_state_dict(theirs.state_dict())  # the names are the same
@@ -539,6 +555,10 @@ check("02d", copy_layer)
 # Difficulty: medium · Minutes: 8 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
 #
 # Sort each dimension, largest value first, and take a weighted sum, with one weight for each *place* in the order (VSE-infinity, CVPR 2021, learns such weights). For a sample with $m$ real fragments the weights are the softmax of the first $m$ logits. Which logits give the mean, which the maximum?
+
+# %% [markdown] tags=["solution"]
+# **Idea**: sorted values belong to places, so the weights of a sample are the softmax of the first m logits, -inf after them. **Usual mistake**: to mask the logits with `mask` itself: with a hole it takes away the wrong place. Or a softmax over all n, which leaves short samples less than 1.
+# **Cost**: a sort of each dimension, n log n; equal logits give the mean, a very large first one the maximum.
 
 # %% tags=["exercise"]
 def sorted_pool(x, mask, logits):
