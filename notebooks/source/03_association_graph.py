@@ -580,7 +580,7 @@ for name, mask in (("masked", torch.arange(length + 10)[None] < length), ("mask 
 # %% [markdown]
 # ## Exercises
 #
-# Work in the stubs; `check` answers in one sentence. All solutions: [solutions](solutions/03_association_graph_solutions.ipynb).
+# Work in the stubs; `check` answers in one sentence. A function leaves its arguments as they are. All solutions: [solutions](solutions/03_association_graph_solutions.ipynb).
 
 # %% [markdown] tags=["solution"]
 # # Solutions of notebook 03, the association graph
@@ -594,12 +594,16 @@ for name, mask in (("masked", torch.arange(length + 10)[None] < length), ("mask 
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 03a: all cosines in one line
+#
+# **Idea**: divide each fragment by its length once; then a single `einsum` sums over D for all pairs.
+# **Usual mistake**: normalizing along the fragments (`dim=1`), which no shape reveals.
+# **Cost**: B × B × R × L × D products and a table of B × B × R × L cosines (33 MB for B = 128, R = 36, L = 14), so the library works in tiles.
 
 # %% tags=["exercise"]
 def region_word_similarity(regions, words):
     """Cosine of every region with every word.
 
-    regions [B_img,R,D], words [B_txt,L,D], of any length -> [B_img,B_txt,R,L]
+    regions [B_img,R,D], words [B_txt,L,D], of any length but 0 -> [B_img,B_txt,R,L]
 
     for all i, j, r, l:
         out[i, j, r, l] = regions[i, r] @ words[j, l] / (regions[i, r].norm() * words[j, l].norm())
@@ -620,6 +624,10 @@ check("03a", region_word_similarity)
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 03b: who may look at whom
+#
+# **Idea**: sort each row; the first `keep` places are the links. A *stable* sort sends ties to the smaller index.
+# **Usual mistake**: a threshold (`scores >= kth`) keeps all ties; `topk` does not say which of equal scores it takes; `int(0.29 * 100)` is 28.
+# **Cost**: a sort, B log B for each row; without gradient.
 
 # %% tags=["exercise"]
 def connection(scores, share):
@@ -647,10 +655,16 @@ check("03b", connection)
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 03c: four blocks
+#
+# **Idea**: two rows of blocks, put together by `cat`, which keeps the type and the gradient.
+# **Usual mistake**: t2i taken for the transpose of i2t: each direction has scores of its own.
+# **Cost**: one copy of the 4 B² numbers.
 
 # %% tags=["exercise"]
 def assemble(i2i, i2t, t2i, t2t):
     """Equation (4): four blocks [B,B] -> [2B,2B]. Row = who looks, column = who is looked at, images first.
+
+    It serves A (bool stays bool) and S (whose gradient goes through).
 
     for i, j below B:
         out[i, j] = i2i[i, j]
@@ -674,12 +688,17 @@ check("03c", assemble)
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 03d: a caption shorter than K
+#
+# **Idea**: -inf hides padding from `topk`; only afterwards does it become 0, and `pad` fills up to k.
+# **Usual mistake**: hiding padding with 0: then a zero stands before real negative matches.
+# **Cost**: a partial sort of n fragments in each row.
 
 # %% tags=["exercise"]
 def top_matches(best, mask, k):
     """Equation (8): the k largest best matches of real fragments, largest first; zeros at the end where there are fewer.
 
-    best [B,n], mask [B,n] True where real, k (may be larger than n) -> [B,k]
+    best [B,n], mask [B,n] True where real (with holes; all False is possible), k (may be larger than n) -> [B,k]
+    Padding may hold anything, also NaN.
 
     for each sample i:
         real = sorted(the values best[i, m] with mask[i, m], largest first)[:k]
@@ -709,12 +728,16 @@ check("03d", top_matches)
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 03e: the guide (optional)
+#
+# **Idea**: `log_softmax` gives both logarithms; their difference, weighted by p, is the KL.
+# **Usual mistake**: log(p / g) of two finished softmaxes: where p has become 0 in float32, 0 × log 0 is NaN.
+# **Cost**: a few passes over the B × B table.
 
 # %% tags=["exercise"]
 def row_kl(scores, guide):
     """One half of equation (14): KL(softmax(scores) || softmax(guide)), summed over a row, mean over rows.
 
-    scores [B,B], guide [B,B] -> one number
+    scores [B,B], guide [B,B] -> one number with a gradient to scores; finite, too, where scores differ by 200
 
     for each row:
         p, g = softmax of the row of scores, of guide

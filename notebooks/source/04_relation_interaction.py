@@ -424,7 +424,7 @@ print("library: attention of picture 1 adds up to", library[2][0][:, 0].sum().it
 # %% [markdown]
 # ## Exercises
 #
-# Work in the stubs; `check` answers in one sentence. All solutions: [solutions](solutions/04_relation_interaction_solutions.ipynb).
+# Work in the stubs; `check` answers in one sentence. A function leaves its arguments as they are. All solutions: [solutions](solutions/04_relation_interaction_solutions.ipynb).
 
 # %% [markdown] tags=["solution"]
 # # Solutions of notebook 04, relation interaction
@@ -438,12 +438,17 @@ print("library: attention of picture 1 adds up to", library[2][0][:, 0].sum().it
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 04a: attention under A and S
+#
+# **Idea**: the bias is λS where A = 1 and -inf elsewhere; softmax makes exactly 0 of it and divides by what is left.
+# **Usual mistake**: λ times the finished mask (0 × -∞ is NaN), or a mask after the softmax (rows no longer add up to one).
+# **Cost**: one table of n × m numbers, the same for all heads.
 
 # %% tags=["exercise"]
 def relation_weights(scores, connection, relevance, weight):
     """Attention of one head under (12): softmax of scores + weight x relevance over the connected nodes of each row.
 
-    scores, relevance [n,m], connection bool [n,m], weight a number (0 included) -> [n,m]
+    scores, relevance [n,m] (may be large), connection bool [n,m] with a True in each row, weight a number (0 included)
+    -> [n,m], with a gradient to scores and relevance
 
     for each row i:
         part[j] = exp(scores[i, j] + weight * relevance[i, j]) where connection[i, j], else 0
@@ -462,16 +467,21 @@ check("04a", relation_weights)
 #
 # Difficulty: medium · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
 #
-# You write the *test*. `check` runs it on a right layer and on three broken ones.
+# You write the *test*. `check` runs it on a right layer and on broken ones.
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 04b: a test for order
+#
+# **Idea**: run twice and shuffle what goes in; what comes out must be shuffled alike. The bias has four blocks, so rows *and* columns of both halves move.
+# **Usual mistake**: comparing exactly, although sums in another order differ in the last digits; or looking at one modality only.
+# **Cost**: two runs of the layer. No expected number is needed: such a test fits every layer.
 
 # %% tags=["exercise"]
 def follows(layer, v, u, bias, order):
     """True if the outputs of the interaction follow a shuffle of the pairs.
 
-    layer(v, u, bias) -> (v_rel, u_rel, attention); v, u [B,D], bias [2B,2B], order [B] a shuffle of 0..B-1 -> bool
+    layer(v, u, bias) -> (v_rel, u_rel, attention); v, u [B,D], bias [2B,2B], order [B] a shuffle of 0..B-1
+    -> True or False, not a tensor
 
     1. run the layer
     2. run it again on pair order[0], order[1], ...: shuffle v, u, and in the bias rows and columns of both halves
@@ -496,10 +506,14 @@ check("04b", follows)
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 04c: mute a node
+#
+# **Idea**: who looks at the node stands in its column.
+# **Usual mistake**: clearing the row: then the node is deaf, not mute. The second one is to change A itself.
+# **Cost**: a copy of 4 B² bytes.
 
 # %% tags=["exercise"]
 def mute(connection, node):
-    """A copy of A in which nobody but the node itself looks at `node`; all else stays, its own looks too.
+    """A copy of A in which nobody but the node itself looks at `node`; all else stays: its own looks and A[node, node].
 
     connection bool [2B,2B], node a number from 0 to 2B - 1 -> bool [2B,2B]
     """
@@ -525,9 +539,13 @@ check("04c", mute)
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 04d: which loss trains the neighbors?
+#
+# **Idea**: follow who has looked at picture 2. v_1 and u_1 have not; v̄_1 and ū_1 have, so one bar is enough.
+# **Usual mistake**: taking L(v,ū) for plain, because its picture side has no bar.
+# **Cost**: the three terms with a bar need the graph and the interaction in the backward pass; L(v,u) alone does not.
 
 # %% tags=["exercise"]
-# v_2 is connected with everyone. Does the similarity of PAIR 1 in this term send a gradient to v_2? True or False for
+# Everyone looks at v_2. Does the similarity of PAIR 1 in this term send a gradient to v_2? True or False for
 # (L(v,u), L(v̄,ū), L(v̄,u), L(v,ū)); pair 1 has the similarities s(v_1,u_1), s(v̄_1,ū_1), s(v̄_1,u_1), s(v_1,ū_1)
 # BEGIN SOLUTION: reaches_v2 = None  # e.g. (True, True, False, False)
 reaches_v2 = (False, True, True, True)
@@ -545,9 +563,14 @@ check("04d", reaches_v2)
 
 # %% [markdown] tags=["solution"]
 # ### Exercise 04e: count (optional)
+#
+# **Idea**: count blocks: one table of (2B)² against four of B², the same number. Weights are counted in matrices of D × D.
+# **Usual mistake**: forgetting that each branch has two attentions and weights of its own.
+# **Cost**: Standalone has 20 such matrices against 6, so it saves no scores and has 3.3 times the weights.
 
 # %% tags=["exercise"]
 # B = 128, D = 1024, one layer: (scores of Fusion, scores of Standalone, weights of Fusion, weights of Standalone)
+# Standalone: both branches and all their attentions added up. The feed-forward part has width D.
 # scores: entries of QK^T of one head; weights: numbers in the D x D matrices, without biases and norms
 # BEGIN SOLUTION: counts = None
 B, D = 128, 1024

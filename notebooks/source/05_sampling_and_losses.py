@@ -482,7 +482,12 @@ assert lost[4][0] > 90 and lost[16][0] > 0 and lost[1024][0] == 0 and all(right 
 # %% [markdown]
 # ## Exercises
 #
-# Answers: [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+# Answers: [solutions](solutions/05_sampling_and_losses_solutions.ipynb). A function leaves its arguments as they are.
+
+# %% [markdown] tags=["solution"]
+# # Solutions of notebook 05, sampling and losses
+#
+# The task of each exercise is in the lesson, `05_sampling_and_losses.ipynb`.
 
 # %% [markdown]
 # ### Exercise 05a: all triplets of a batch
@@ -491,11 +496,18 @@ assert lost[4][0] > 90 and lost[16][0] > 0 and lost[1024][0] == 0 and all(right 
 #
 # The loops of section 1 are the specification; write it without a loop over pairs.
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 05a: all triplets of a batch
+#
+# **Idea**: compare every positive of an anchor with every negative in a table [anchor, positive, negative], and switch off by two masks what is no triplet.
+# **Usual mistake**: the diagonal as the only positive: the other caption of the same picture is right, too.
+# **Cost**: B³ numbers a direction (2.1 million for B = 128); with one drawn negative, as in the library, one for each right pair.
+
 # %% tags=["exercise"]
 def all_triplets(similarity, image_ids, margin):
     """Sum of [margin - s(a, p) + s(a, n)]+ over both directions and all (anchor, positive, negative).
 
-    similarity [B,B], image_ids [B] -> scalar
+    similarity [B,B], image_ids [B] (any whole numbers) -> scalar with a gradient to similarity
     """
     # BEGIN SOLUTION
     same = image_ids[:, None] == image_ids[None, :]
@@ -517,11 +529,18 @@ check("05a", all_triplets)
 # `law_by_powers` gave nan for n = 512. Use $\log w = (2 - n)\log D - \frac{n-3}{2}\log(1 - D^2/4)$ and subtract each row's largest *allowed* exponent
 # before `exp`.
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 05b: the law in log space
+#
+# **Idea**: add logarithms, and subtract the row's largest *allowed* one, so that the largest weight is exp(0) = 1.
+# **Usual mistake**: taking the largest before the mask: a near positive sets it, and every allowed weight becomes 0.
+# **Cost**: a few passes over the B × B table.
+
 # %% tags=["exercise"]
 def law_in_log_space(distance, allowed, n):
     """Probabilities in proportion to 1 / q(D); zeros where not allowed, and in rows in which nothing is allowed.
 
-    distance [B,B] (0.5 to below 2), allowed bool [B,B], n -> [B,B]
+    distance [B,B] (from 0.5, always below 2), allowed bool [B,B], n -> [B,B]
     """
     # BEGIN SOLUTION
     log_w = (2 - n) * distance.log() - (n - 3) / 2 * (1 - distance**2 / 4).log()
@@ -540,9 +559,19 @@ check("05b", law_in_log_space)
 #
 # A random procedure is tested by its distribution. A uniform law from a to b has mean (a + b) / 2 and variance (b − a)² / 12.
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 05c: test a sampler
+#
+# **Idea**: a random procedure has no right answer, but its distribution has a mean and a variance.
+# **Usual mistake**: testing the mean alone (all distances near the middle pass), or 10 % of the standard deviation, which is about 20 % of the variance.
+# **Cost**: one pass over N distances; the more of them, the tighter the bound may be.
+
 # %% tags=["exercise"]
 def looks_uniform(distances, low, high):
-    """True if mean and variance of the distances [N] are both within 10 % of a uniform law's from low to high."""
+    """True if mean and variance of the distances [N] are both within 10 % of a uniform law's from low to high.
+
+    distances: a tensor (an array if yours takes no tensor), N so large that N or N - 1 does not matter -> True or False
+    """
     # BEGIN SOLUTION
     mean, variance = (low + high) / 2, (high - low) ** 2 / 12
     return bool(abs(distances.mean() / mean - 1) < 0.1 and abs(distances.var() / variance - 1) < 0.1)
@@ -556,7 +585,14 @@ check("05c", looks_uniform)
 #
 # Difficulty: easy · Minutes: 5 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
 #
-# A batch of 64 pairs: 60 pictures stand in it once, 2 pictures twice (with two captions each). Margin 0.2. Which loss does a collapsed model have?
+# A batch of 64 pairs: 60 pictures stand in it once, 2 pictures twice (with two captions each). Margin 0.2. Which loss (that of section 2, one drawn negative) does a collapsed model have?
+
+# %% [markdown] tags=["solution"]
+# ### Exercise 05d: predict the plateau
+#
+# **Idea**: all cosines are equal, so each drawn triplet lacks exactly the margin. Count right pairs, times two directions, times 0.2.
+# **Usual mistake**: two right pairs for a picture that stands twice; its two rows and two captions make four.
+# **Cost**: none. A training curve that stays flat near this number has learned nothing yet.
 
 # %% tags=["exercise"]
 # BEGIN SOLUTION: answer = None  # your prediction
@@ -570,11 +606,20 @@ check("05d", answer)
 #
 # Difficulty: medium · Minutes: 12 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 05e: one neighbor batch
+#
+# **Idea**: draw without repeats at two levels (clusters, pictures), then one of each picture's captions.
+# **Usual mistake**: drawing captions of the cluster, so that a picture can meet itself; or a global generator, with which nobody can repeat the run.
+# **Cost**: a pass over all captions for each picture; a list of captions for each picture, made once, saves it.
+
 # %% tags=["exercise"]
 def neighbor_batch(labels, image_of_caption, clusters, images, rng):
     """One batch: different clusters at random, different pictures of each, one random caption of each picture.
 
-    labels [images], image_of_caption [captions], rng: a numpy Generator -> caption numbers [clusters * images]
+    labels [images] from 0 to labels.max(), image_of_caption [captions] -> caption numbers [clusters * images]
+    All clusters are equally likely and have at least `images` pictures. A picture's captions need not stand side by side.
+    rng: a numpy Generator, the only source of chance
     """
     # BEGIN SOLUTION
     batch = []
