@@ -19,7 +19,7 @@ def answer(fn: Callable, case: str, *args: Any) -> Any:
     except (NotImplementedError, Wrong):
         raise
     except Exception as error:  # the student's own code may raise anything
-        text = " ".join(str(error).split())[:120].rstrip(".")
+        text = " ".join(str(error).split())[:200].rstrip(".")
         raise Wrong(f"Your code stops {case} with {type(error).__name__}: {text}.", "counterexample") from None
 
 
