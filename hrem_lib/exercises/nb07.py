@@ -91,7 +91,7 @@ def _two_arrays(fn, query, stored, k, case) -> tuple[np.ndarray, np.ndarray]:
     got = answer(fn, case, query, stored, k)
     if not isinstance(got, tuple | list) or len(got) != 2:
         raise Wrong("Return two arrays: the numbers of the items and their similarities.")
-    return np.array(got[0]), np.array(got[1])  # copies: torch takes no negative strides
+    return np.asarray(got[0]), np.asarray(got[1])
 
 
 # ---- b: hubs --------------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def check_b(fn) -> str:
     got = answer(fn, cases[-1][2], *many)
     name_mistake(got, [(text, wrong(*many)) for text, wrong in _HUB_MISTAKES])
     for similarity, k, case in cases:
-        got = np.array(answer(fn, case, similarity, k))
+        got = np.asarray(answer(fn, case, similarity, k))
         expect_close(got, _occurrence(similarity, k), "array of counts", case=case)
     return f"The counts of {len(LISTS)} lists of 2 add up to {2 * len(LISTS)}, whatever the model does."
 
@@ -331,7 +331,7 @@ def check_e(fn) -> str:
     answer(fn, cases[0][4], *cases[0][:4])
     name_mistake(answer(fn, cases[-1][4], *many), [(text, wrong(*many)) for text, wrong in _RERANK_MISTAKES])
     for *args, case in cases:
-        got = np.array(answer(fn, case, *args))
+        got = np.asarray(answer(fn, case, *args))
         expect_close(got, _rerank(*args), "list of items", case=case)
     return "The cheap search proposes, the costly one decides."
 

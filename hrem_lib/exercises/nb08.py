@@ -365,7 +365,7 @@ def _name_width(width: float, a: np.ndarray, b: np.ndarray) -> None:
     known = {
         "That is about the width of an interval from 5 to 95 per cent; 95 per cent lie between 2.5 and 97.5.":
             _interval(a, b, 2000, 0, level=0.9),
-        "Your interval is too narrow: captions of a picture are not independent; draw a picture (row) with all its captions.":
+        "Your interval is too narrow: captions of a picture are not independent, so draw pictures with all of them.":
             _interval(a, b, 2000, 0, "captions"),
         "Your interval is too wide: draw the same pictures for both models.": _interval(a, b, 2000, 0, "unpaired"),
     }  # fmt: skip
