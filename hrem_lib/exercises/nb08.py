@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from hrem_lib.attention import EncoderLayer
 from hrem_lib.encoders import FragmentRelations, ImageEncoder, RegionProjection
 from hrem_lib.exercises import Wrong, expect_close
+from hrem_lib.exercises.cases import answer, show
+from hrem_lib.exercises.probes import ask, expect_dtype
 
 # ---- a: names and layout of one module ---------------------------------------------------------------------------
 
@@ -48,6 +50,12 @@ def _convert(
     return out
 
 
+_UNKNOWN = (
+    "ffn.gate.kernel", "ffn.first.scale", "ffn.first.weight", "attention.first.bias", "ffn.module.first.bias",
+    "model.ffn.first.bias",
+)  # fmt: skip
+
+
 def check_a(convert: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> str:
     """A port's feed-forward weights under our names and in PyTorch's layout."""
     small = {
@@ -56,43 +64,71 @@ def check_a(convert: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> str:
         "ffn.second.kernel": torch.tensor([[7.0, 8.0], [9.0, 0.0]]),
         "ffn.second.bias": torch.tensor([1.0, 0.0]),
     }
-    got = convert(dict(small))
-    wanted = _convert(small)
-    if not isinstance(got, dict) or set(got) != set(wanted):
-        names = ", ".join(sorted(got)) if isinstance(got, dict) else type(got).__name__
-        raise Wrong(f"The names should be {', '.join(wanted)}, yours are {names or 'none'}.")
-    plain, exchanged = _convert(small, transpose=False), _convert(small, exchange=True)
-    for name, value in wanted.items():
-        known = {
-            "A kernel is [in, out], a weight [out, in]: yours is not transposed; being square, no shape tells.": plain,
-            "The first and the second layer are exchanged; both are square, so no shape tells.": exchanged,
-        }
-        expect_close(got[name], value, f"tensor {name}", {text: wrong[name] for text, wrong in known.items()})
+    _expect_converted(answer(convert, "for names without `module.`", small), small, "")
     state = _port(5)
     x = torch.linspace(-1, 1, 10, dtype=torch.float64).view(2, 5)
     inner = F.relu(x @ state["ffn.first.kernel"] + state["ffn.first.bias"])
-    layer = EncoderLayer(5, 1, 5).double().eval()
-    layer.load_state_dict(convert(dict(state)), strict=False)
     outer = inner @ state["ffn.second.kernel"] + state["ffn.second.bias"]
-    expect_close(layer.feed_forward(x), outer, "output of the layer", tol=1e-10)
+    got = answer(convert, "for float64 tensors of width 5", state)
+    _expect_converted(got, state, "for float64 tensors of width 5")
+    layer = EncoderLayer(5, 1, 5).double().eval()
+    layer.load_state_dict(got, strict=False)
+    expect_close(layer.feed_forward(x), outer, "output of the layer", tol=1e-10, case="in float64")
     try:
-        prefixed = convert({f"module.{name}": tensor for name, tensor in state.items()})
-    except NotImplementedError:
+        prefixed = ask(convert, {f"module.{name}": tensor for name, tensor in small.items()})
+    except (NotImplementedError, Wrong):
         raise
     except Exception:
         prefixed = {}
-    if set(prefixed) != set(wanted):
+    if set(prefixed) != set(_convert(small)):
         raise Wrong("A leading `module.` (nn.DataParallel leaves it) has to be cut off before a name is looked up.")
-    try:
-        convert({**state, "ffn.gate.kernel": torch.eye(5)})
-    except Exception as error:
-        if not isinstance(error, ValueError) or "ffn.gate.kernel" not in str(error):
-            raise Wrong(
-                "An unknown name should raise a ValueError that holds the name, here ffn.gate.kernel."
-            ) from None
-    else:
-        raise Wrong("The unknown name ffn.gate.kernel was dropped in silence; raise a ValueError that names it.")
+    mixed = {f"module.{name}" if "second" in name else name: tensor for name, tensor in small.items()}
+    case = "where only the names of ffn.second begin with `module.`"
+    _expect_converted(answer(convert, case, mixed), small, case)
+    for name in _UNKNOWN:
+        _expect_refused(convert, small, name)
     return "Names, layout, prefix and unknown names are taken care of; the layer gives the same numbers to 1e-10."
+
+
+def _expect_converted(got: Any, state: dict[str, Tensor], case: str) -> None:
+    """The names, types and values of `_convert`, or a sentence."""
+    wanted = _convert(state)
+    if not isinstance(got, dict) or set(got) != set(wanted):
+        names = ", ".join(sorted(got)) if isinstance(got, dict) else type(got).__name__
+        raise Wrong(" ".join(f"The names {case} should be {', '.join(wanted)}, yours are {names or 'none'}.".split()))
+    plain, exchanged = _convert(state, transpose=False), _convert(state, exchange=True)
+    for name, value in wanted.items():
+        if not isinstance(got[name], Tensor):
+            raise Wrong(
+                f"{name} should be a tensor, yours is of type {type(got[name]).__name__}, which no module can load."
+            )
+        text = f"{name} is not transposed: a kernel is [in, out], a weight [out, in]; being square, no shape tells."
+        known = {
+            text: plain[name],
+            "The first and the second layer are exchanged; both are square, so no shape tells.": exchanged[name],
+        }
+        expect_close(got[name], value, f"tensor {name}", known, case=case or f"for {show(state)}")
+        expect_dtype(got[name], value.dtype, f"tensor {name} {case}".strip())
+
+
+def _expect_refused(convert: Callable, state: dict[str, Tensor], name: str) -> None:
+    """A ValueError that holds the unknown name, or a sentence."""
+    try:
+        got = ask(convert, {**state, name: torch.full((2, 2) if name.endswith("kernel") else (2,), 9.0)})
+    except (NotImplementedError, Wrong):
+        raise
+    except Exception as error:
+        if not isinstance(error, ValueError) or name not in str(error):
+            text = f"An unknown name should raise a ValueError that holds the name, here {name}"
+            raise Wrong(f"{text}; yours is {type(error).__name__}: {str(error)[:80].rstrip('.')}.") from None
+        return
+    if isinstance(got, Exception):
+        raise Wrong(f"For the unknown name {name} your function returns the error; raise it.")
+    wanted = _convert(state)
+    same = isinstance(got, dict) and set(got) == set(wanted)
+    if same and all(torch.equal(got[key], wanted[key]) for key in wanted):
+        raise Wrong(f"The unknown name {name} was dropped in silence; raise a ValueError that names it.")
+    raise Wrong(f"The unknown name {name} is taken for a known one; raise a ValueError that names it.")
 
 
 # ---- b: the first layer that differs -----------------------------------------------------------------------------
@@ -142,66 +178,94 @@ def _first(theirs: dict, ours: dict, tolerance: float, kind: str = "") -> str | 
     return None
 
 
+_FAULTS = {
+    "largest": "That layer has the largest difference; wanted is the first one, since later layers inherit the fault.",
+    "sorted": "You go through the names by alphabet; the order of computation is that of the dictionary `theirs`.",
+    "signed": "A difference with one of the two signs is missed: take the absolute difference.",
+    "mean": "One wrong value among 400 is lost in the mean; take the largest difference.",
+    "nan": "NaN passes as equal: `nan > tolerance` is False, so ask for a difference of at most the tolerance.",
+    "shape": "Another shape passes as equal, since PyTorch broadcasts it: compare shapes first.",
+    "missing": "A layer that is missing in ours passes as equal.",
+}
+
+
+def _fault_cases() -> list[tuple[str, dict[str, Tensor], dict[str, Tensor], float, str]]:
+    """The input in words, theirs, ours, tolerance, and what decides."""
+    right = {"r": [1.0, 2.0], "b": [1.0, 0.0], "z": [0.0, 3.0]}
+    nan, inf = math.nan, math.inf
+    cases = [
+        (right, right, 1e-3, "all agree"),
+        (right, right | {"b": [1.1, -0.1], "z": [6.0, -3.0]}, 1e-3, "r agrees, b is off by 0.1"),
+        (right, {"r": [1.1, 1.9], "b": [1.1, -0.1], "z": [0.1, 2.9]}, 1e-3, "all are off, r is the first"),
+        (right, right | {"r": [1.0, 1.9]}, 1e-3, "one value of r is off by 0.1"),
+        (right, right | {"r": [1.0, 2.1]}, 1e-3, "one value of r is off by 0.1"),
+        (right, right | {"r": [1.0, nan]}, 1e-3, "r holds NaN in ours"),
+        (right | {"r": [1.0, nan]}, right, 1e-3, "r holds NaN in theirs"),
+        (right | {"r": [1.0, nan]}, right | {"r": [1.0, nan]}, 1e-3, "r holds NaN, although in both"),
+        (right, right | {"r": [1.0, inf]}, 1e-3, "r holds inf in ours alone"),
+        ({"r": [[1.0, 1.0], [1.0, 1.0]]}, {"r": [1.0, 1.0]}, 1e-3, "r has another shape"),
+        ({"r": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}, {"r": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]}, 1e-3,
+         "r has another shape"),
+        (right, {"r": [1.0, 2.0], "z": [0.0, 3.0]}, 1e-3, "b is missing in ours"),
+        (right, {"r": [1.0, 2.0], "b": [1.5, 0.0]}, 1e-3, "b is off by 0.5 and comes before z, which is missing"),
+        ({"s": 1.0}, {"s": 1.0}, 1e-3, "all agree, and a tensor may be one number"),
+        ({"s": 1.0}, {"s": 2.0}, 1e-3, "s is off by 1, and a tensor may be one number"),
+        (right, {"z": [0.5, 3.0], "b": [1.5, 0.0], "r": [1.0, 2.0]}, 1e-3, "the order is that of theirs"),
+        ({"r": [3.0, 4.0]}, {"r": [4.0, 3.0]}, 1e-3, "both values of r are off by 1"),
+        ({"r": [[1.0, 1.0], [1.0, 1.0]]}, {"r": [[1.0, 1.0], [1.0, 2.0]]}, 1e-3, "one value of r is off by 1"),
+        ({"r": [1000.0]}, {"r": [1000.005]}, 1e-3, "r is off by 0.005, however large its values are"),
+        ({"r": [1.0]}, {"r": [1.5]}, 0.5, "r is off by exactly the tolerance, not by more"),
+        ({"r": [1.0]}, {"r": [1.05]}, 0.1, "r is off by less than the tolerance"),
+        ({"r": [1.0]}, {"r": [1.000000001]}, 1e-10, "r is off by 1e-9, more than the tolerance; tensors are float64"),
+        ({"r": [1.0]}, {"r": [1.0], "extra": [1.0]}, 1e-3, "a name that only ours has does not count"),
+    ]  # fmt: skip
+    told = [
+        (f"for theirs {show(a)}, ours {show(b)} and tolerance {tolerance}", a, b, tolerance, reason)
+        for a, b, tolerance, reason in cases
+    ]
+    wide = {"r": [0.0] * 400, "b": [0.0]}
+    words = "for theirs with 400 zeros in r, ours with 399 zeros and 0.1 and tolerance 0.001"
+    told.append((words, wide, wide | {"r": [0.0] * 399 + [0.1]}, 1e-3, "one value of r is off by 0.1"))
+    return [(text, _double(a), _double(b), tolerance, reason) for text, a, b, tolerance, reason in told]
+
+
+def _double(values: dict[str, Any]) -> dict[str, Tensor]:
+    return {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+
+
+def _attempt(first_fault: Callable, theirs: dict, ours: dict, tolerance: float) -> Any:
+    """The answer, or the error that the function raised."""
+    try:
+        return ask(first_fault, theirs, ours, tolerance)
+    except (NotImplementedError, Wrong):
+        raise
+    except Exception as error:
+        return error
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and (isinstance(one, Exception) or bool(one == other))
+
+
 def check_b(first_fault: Callable[[dict, dict, float], str | None]) -> str:
     """Name of the first quantity that differs, None if all agree."""
-
-    def case(theirs: dict, ours: dict, wanted: str | None, known: dict[str, str | None], otherwise: str) -> None:
-        tensors = [{n: torch.as_tensor(v, dtype=torch.float64) for n, v in side.items()} for side in (theirs, ours)]
-        try:
-            got = first_fault(*tensors, 1e-3)  # pyright: ignore[reportCallIssue]  # two tensors
-        except NotImplementedError:
-            raise
-        except Exception as error:
-            raise Wrong(f"{otherwise} Your function stopped with {type(error).__name__} there.") from None
-        if got == wanted:
-            return
-        for text, answer in known.items():
-            if got == answer:
-                raise Wrong(text)
-        raise Wrong(f"{otherwise} The answer should be {wanted!r}, yours is {got!r}.")
-
-    right = {"r": [1.0, 2.0], "b": [1.0, 0.0], "z": [0.0, 3.0]}
-    case(right, right, None, {}, "Two equal runs have no fault.")
-    case(
-        right, right | {"b": [1.1, -0.1], "z": [6.0, -3.0]}, "b",
-        {"That layer has the largest difference; wanted is the first one, since later layers inherit the fault.": "z"},
-        "With r equal, b off by 0.1 and z off by 6 the fault is in b.",
-    )  # fmt: skip
-    case(
-        right, {"r": [1.1, 1.9], "b": [1.1, -0.1], "z": [0.1, 2.9]}, "r",
-        {"You go through the names by alphabet; the order of computation is that of the dictionary `theirs`.": "b"},
-        "All three are off by 0.1, so the first one, r, is meant.",
-    )  # fmt: skip
-    for value in (1.9, 2.1):
-        case(
-            right, right | {"r": [1.0, value]}, "r",
-            {"A difference with one of the two signs is missed: take the absolute difference.": None},
-            f"One value of r is {value} in place of 2.",
-        )  # fmt: skip
-    wide = {"r": [0.0] * 400, "b": [0.0]}
-    case(
-        wide, wide | {"r": [0.0] * 399 + [0.1]}, "r",
-        {"One wrong value among 400 is lost in the mean; take the largest difference.": None},
-        "One value of r is off by 0.1.",
-    )  # fmt: skip
-    case(
-        right, right | {"r": [1.0, math.nan]}, "r",
-        {"NaN passes as equal: `nan > tolerance` is False, so ask for a difference of at most the tolerance.": None},
-        "r holds NaN.",
-    )  # fmt: skip
-    case(
-        {"r": [[1.0, 1.0], [1.0, 1.0]]}, {"r": [1.0, 1.0]}, "r",
-        {"Another shape passes as equal, since PyTorch broadcasts it: compare shapes first.": None},
-        "r has another shape.",
-    )  # fmt: skip
-    case(
-        right, {"r": [1.0, 2.0], "z": [0.0, 3.0]}, "b",
-        {"The layer b is missing in ours, and that passes as equal.": None},
-        "The layer b is missing in ours.",
-    )  # fmt: skip
-    answer = first_fault(*planted(), 1e-10)
-    if answer != "attended":
-        raise Wrong(f"On the planted encoder the first difference is in 'attended', yours is {answer!r}.")
+    cases = _fault_cases()
+    answers = [_attempt(first_fault, *case[1:4]) for case in cases]
+    for kind, text in _FAULTS.items():
+        if all(_alike(got, _attempt(_mistake_b(kind), *case[1:4])) for got, case in zip(answers, cases, strict=True)):
+            raise Wrong(text)
+    for got, (words, theirs, ours, tolerance, reason) in zip(answers, cases, strict=True):
+        wanted = _first(theirs, ours, tolerance)
+        if isinstance(got, Exception):
+            told = " ".join(str(got).split())[:120].rstrip(".")
+            text = f"Your code stops {words} with {type(got).__name__}: {told}; the answer should be {wanted!r}."
+            raise Wrong(text, "counterexample")
+        if not _alike(got, wanted):
+            text = f"The answer {words} should be {wanted!r}, yours is {got!r}: {reason}."
+            raise Wrong(text, "counterexample")
+    got = answer(first_fault, "on the planted encoder", *planted(), 1e-10)
+    if got != "attended":
+        raise Wrong(f"On the planted encoder the first difference is in 'attended', yours is {got!r}.")
     return (
         "On the planted encoder it says `attended`; the regions before it agree, so the fault is inside the attention: "
         "the scores are not divided by the square root of d_k."
@@ -240,47 +304,89 @@ def _reversed(a: np.ndarray, b: np.ndarray, samples: int = 2000, seed: int = 0) 
 def check_c(paired_interval: Callable[..., tuple[float, float]]) -> str:
     """95 % interval of model a's recall minus model b's, in points, on the same pictures."""
 
-    def ask(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-        got = paired_interval(a.copy(), b.copy(), 2000, 0)
+    def interval(a: Any, b: Any, case: str, samples: int = 2000, seed: int = 0) -> tuple[float, float]:
+        a, b = (hits if isinstance(hits, np.ndarray) else np.array(hits, dtype=float) for hits in (a, b))
+        got = answer(paired_interval, case, a, b, samples, seed)
         if not isinstance(got, tuple | list | np.ndarray) or len(got) != 2:
             raise Wrong("The result should be two numbers, the low and the high end.")
         return float(got[0]), float(got[1])
 
-    a, b = _pair()
-    low, high = ask(a, a)
-    if (low, high) != (0, 0):
-        raise Wrong(
-            "A model against itself differs by nothing, yours is not 0 to 0: draw the same pictures for both models."
-        )
-    low, high = ask(np.ones((10, 5)), np.zeros((10, 5)))
+    before = np.random.get_state()
+    nothing = "where a finds all captions of 10 pictures and b finds none"
+    low, high = interval(np.ones((10, 5)), np.zeros((10, 5)), nothing)
     if math.isclose(high, 1, abs_tol=1e-6):
         raise Wrong(
             "A model that finds all is 100 points better than one that finds nothing, yours says 1: use per cent."
         )
     turned = {"The sign is wrong: wanted is a minus b.": [-100, -100]}
-    expect_close([low, high], [100.0, 100.0], "interval of all against nothing", turned)
+    expect_close([low, high], [100.0, 100.0], "interval", turned, case=nothing)
+    a, b = _pair()
+    low, high = interval(a, a, "for a model against itself")
+    if (low, high) != (0, 0):
+        raise Wrong(
+            "A model against itself differs by nothing in every draw, your interval is not 0 to 0: take the difference "
+            "in each draw, with the same pictures for both models."
+        )
     wanted = _interval(a, b, 2000, 0)
-    low, high = ask(a, b)
-    if low > high:
+    low, high = interval(a, b, "for 400 random pictures")
+    if low > high and np.allclose([high, low], wanted, atol=0.6):
         raise Wrong("The low end comes first.")
-    width = high - low
+    if abs((low + high) / 2 - sum(wanted) / 2) < 0.6:
+        _name_width(high - low, a, b)
+    _expect_small_intervals(interval)
+    expect_close([low, high], wanted, "interval", tol=0.6, case="for 400 random pictures (within 0.6)")
+    for dtype in (bool, np.uint8):
+        case = f"for hits of type {np.dtype(dtype)}, A [[1], [1], [0], [1]] and B [[1], [0], [0], [1]]"
+        got = interval(np.array([[1], [1], [0], [1]], dtype=dtype), np.array([[1], [0], [0], [1]], dtype=dtype), case)
+        expect_close(got, [0.0, 75.0], "interval", case=case)
+    low, high = interval(a, b, "with samples=1", samples=1)
+    if low != high:
+        raise Wrong(
+            f"With samples=1 there is one draw, so both ends are equal; yours are {low:.2f} and {high:.2f}: draw "
+            "`samples` times.",
+            "counterexample",
+        )
+    got = [interval(a, b, "", seed=seed) for seed in (0, 1, 2, 3, 4, 5, 0)]
+    if got[0] != got[-1]:
+        raise Wrong("Two calls with the same seed differ: take all draws from np.random.default_rng(seed).")
+    if len(set(got)) == 1:
+        raise Wrong("The seeds 0 to 5 give the same interval: take the draws from np.random.default_rng(seed).")
+    if not all(np.array_equal(x, y) for x, y in zip(before, np.random.get_state(), strict=True)):
+        raise Wrong("Your function changes numpy's global generator; take np.random.default_rng(seed), a local one.")
+    better, worse = np.ones((1000, 1)), np.ones((1000, 1))
+    better[:156], worse[72:234] = 0, 0  # 84.4 and 83.8; 72 + 78 pictures change sides
+    low, high = interval(better, worse, "for 1,000 pictures with a single caption each")
+    change = f"{low:.0f} to {high:.0f} points, and 0 is among them"
+    return f"84.4 against 83.8 on 1,000 pictures of which 150 change sides: {change}."
+
+
+def _name_width(width: float, a: np.ndarray, b: np.ndarray) -> None:
+    """Name the mistake that gives an interval of about this width."""
     known = {
         "That is about the width of an interval from 5 to 95 per cent; 95 per cent lie between 2.5 and 97.5.":
             _interval(a, b, 2000, 0, level=0.9),
-        "Your interval is too narrow: five captions of a picture are not independent queries, so draw pictures (rows).":
+        "Your interval is too narrow: captions of a picture are not independent, so draw pictures with all of them.":
             _interval(a, b, 2000, 0, "captions"),
         "Your interval is too wide: draw the same pictures for both models.": _interval(a, b, 2000, 0, "unpaired"),
     }  # fmt: skip
-    if abs(width / (wanted[1] - wanted[0]) - 1) > 0.09:
-        for text, (start, end) in known.items():
-            if abs(width / (end - start) - 1) < 0.09:
-                raise Wrong(text)
-    expect_close([low, high], wanted, "interval", tol=0.6)
-    better, worse = np.ones((1000, 1)), np.ones((1000, 1))
-    better[:156], worse[72:234] = 0, 0  # 84.4 and 83.8; 72 + 78 pictures change sides
-    low, high = ask(better, worse)
-    change = f"{low:.0f} to {high:.0f} points, and 0 is among them"
-    return f"84.4 against 83.8 on 1,000 pictures of which 150 change sides: {change}."
+    for text, (start, end) in known.items():
+        if abs(width / (end - start) - 1) < 0.09:
+            raise Wrong(text)
+
+
+def _expect_small_intervals(interval: Callable) -> None:
+    """Intervals of two and four pictures, which no choice of seed changes."""
+    for a, b, wanted in (
+        ([[1], [1], [0], [1]], [[1], [0], [0], [1]], [0.0, 75.0]),
+        ([[0], [1]], [[0], [0]], [0.0, 100.0]),
+        ([[1], [0]], [[0], [1]], [-100.0, 100.0]),
+    ):
+        case = f"for hits A {a} and B {b}"
+        expect_close(interval(a, b, case), wanted, "interval", case=case)
+    first = np.zeros((10, 5))
+    first[:, 1] = 1
+    case = "where a finds caption 1 of the five of each of 10 pictures and b finds none"
+    expect_close(interval(first, 0 * first, case), [20.0, 20.0], "interval", case=case)
 
 
 # ---- d: a card for another paper ---------------------------------------------------------------------------------
@@ -306,7 +412,9 @@ CARD = {
 def check_d(card: dict[str, Any]) -> str:
     """A filled card for the text `TWINNET`."""
     if not isinstance(card, dict) or set(card) != set(CARD):
-        raise Wrong(f"The keys of the card should be {', '.join(CARD)}.")
+        keys = list(card) if isinstance(card, dict) else []
+        lacks = ", ".join(key for key in CARD if key not in keys) or "nothing, but holds more"
+        raise Wrong(f"The card should be a dictionary with the keys {', '.join(CARD)}; yours lacks {lacks}.")
 
     def words(key: str) -> str:
         return " ".join(str(card[key]).lower().split())
@@ -314,37 +422,42 @@ def check_d(card: dict[str, Any]) -> str:
     if "flickr30k" not in words("data").replace(" ", ""):
         raise Wrong("The text names the data set: Flickr30K.")
     for key in ("test images", "models behind the number"):
-        if str(card[key]) != str(CARD[key]):
-            reason = (
-                "two models are averaged, so the number must not be compared with a single model's"
-                if key == "models behind the number"
-                else "a picture with its captions is one unit, so 5,000 captions are not 5,000 images"
-            )
-            raise Wrong(f"{key}: should be {CARD[key]}; {reason}.")
+        number = words(key).replace(",", "").replace("two", "2").split(" ")[0]
+        if number != str(CARD[key]):
+            reason = {
+                "5000": "a picture with its captions is one unit, so 5,000 captions are not 5,000 images",
+                "29000": "29,000 are the training images",
+            }.get(number, "the text says 1,000 test images")
+            if key == "models behind the number":
+                reason = "two models are averaged, so the number must not be compared with a single model's"
+            raise Wrong(f"{key}: should be {CARD[key]}, yours is {card[key]!r}; {reason}.")
     if "dev" in words("selected on") or "val" in words("selected on"):
         raise Wrong("selected on: the text never mentions a dev split, and a card does not say what one hopes.")
-    if words("selected on") != "test":
+    if "test" not in words("selected on"):
         raise Wrong(
             "selected on: the best epoch on the test images is reported, so the test split selected it: 'test'."
         )
     for key in ("seeds", "versions"):
         if words(key) != _SILENT:
             raise Wrong(f"{key}: the text is silent, and a card says so in the words 'not stated'.")
-    if "gpu" not in words("hardware"):
-        raise Wrong("hardware: the text says one GPU.")
+    if "gpu" not in words("hardware") or not {"one", "1", "single", "a"} & set(words("hardware").split()):
+        raise Wrong(f"hardware: the text says one GPU and no more, yours is {card['hardware']!r}.")
     try:
         half = float(card["R@1 plus or minus"])
     except (TypeError, ValueError):
-        raise Wrong("R@1 plus or minus: should be a number of points.") from None
+        raise Wrong("R@1 plus or minus: should be one number of points; 81.3 and 1,000 images are enough.") from None
     known = {
         "R@1 plus or minus: you divide by the 5,000 captions, but there are 1,000 image queries.": 1.08,
         "R@1 plus or minus: that is one standard error; a 95 % interval takes 1.96 of them.": 1.23,
-        "R@1 plus or minus: that is a share; wanted are points (per cent).": 0.024,
+        "R@1 plus or minus: that is a share; wanted are points (per cent).": 0.0242,
+        "R@1 plus or minus: that is the whole width of the interval; wanted is half of it.": 4.83,
+        "R@1 plus or minus: you divide by 2,000, but two models are tested on the same 1,000 images.": 1.71,
+        "R@1 plus or minus: the square root is missing.": 0.0298,
     }
     for text, wrong in known.items():
         if abs(half - wrong) < 0.05 * wrong:
             raise Wrong(text)
-    expect_close(half, 2.42, "half width of the interval", tol=0.1)
+    expect_close(half, 2.42, "half width of the interval", tol=0.1, case="for R@1 of 81.3 on 1,000 images")
     return "Best epoch on test, two models, seeds not stated: the card shows what the sentence hides."
 
 
@@ -376,7 +489,7 @@ MISTAKES = [
     ("b", "NaN passes", _mistake_b("nan"), "NaN passes"),
     ("b", "shape broadcast", _mistake_b("shape"), "broadcasts"),
     ("b", "missing passes", _mistake_b("missing"), "missing in ours"),
-    ("c", "unpaired", _mistake_c("unpaired"), "same pictures for both"),
+    ("c", "unpaired", _mistake_c("unpaired"), "with the same pictures for both models"),
     ("c", "captions drawn", _mistake_c("captions"), "too narrow"),
     ("c", "5 to 95", _mistake_c(level=0.9), "2.5 and 97.5"),
     ("c", "share instead of per cent", _mistake_c(scale=0.01), "use per cent"),

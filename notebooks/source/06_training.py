@@ -3,6 +3,11 @@
 #
 # **Minutes** 60 + 40 exercises · **Needs** 04, 05 · **Paper** Sec 3.4, Sec 4
 
+# %% [markdown] tags=["solution"]
+# # Solutions to notebook 06: does it learn, and how do we know?
+#
+# One good answer for each exercise, with its idea, the usual mistake and the cost; the lesson is [06_training](../06_training.ipynb).
+
 # %% tags=["setup"]
 import json, numpy as np, torch
 from hrem_lib import build_model, checkpoints, config, data, evaluation, losses, metrics, plots, sampling, training
@@ -359,11 +364,17 @@ assert ends["image"] < 0.6 and ends["text"] > 3.5
 #
 # Difficulty: easy · Minutes: 8 · [solutions](solutions/06_training_solutions.ipynb)
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 06a: the test of section 2 as a function
+#
+# Two questions, both to be answered with yes: is every loss of the run finite, and do the last ones lie far below the collapse level? The usual mistake is to look at one step (the last or the smallest), which may be luck, or for NaN only, which lets inf pass.
+# It costs one look at each loss.
+
 # %% tags=["exercise"]
 def learned_by_heart(losses, collapse):
     """True if all losses are finite and the mean of the last five is below 10 % of the collapse level.
 
-    losses: array [steps]; collapse: number -> bool
+    losses: array [steps], at least five; collapse: number -> bool
     """
     # BEGIN SOLUTION
     return bool(np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.1 * collapse)
@@ -377,7 +388,14 @@ check("06a", learned_by_heart)
 #
 # Difficulty: medium · Minutes: 10 · [solutions](solutions/06_training_solutions.ipynb)
 #
-# `model.named_children()` gives the parts `image_encoder`, `text_encoder` and `relation`. A weight without gradient has `grad` None or all zeros.
+# `model.named_children()` gives the parts `image_encoder`, `text_encoder` and `relation`. A weight without gradient has `grad` None or all zeros. Biases
+# are weights, too, and a gradient of NaN is one.
+
+# %% [markdown] tags=["solution"]
+# ### Exercise 06b: which part hears nothing?
+#
+# A part is silent if all of its weights are; `grad.any()` is True as soon as one value is not exactly zero. The usual mistakes are to stop at None (a detached side often leaves zeros) and to sum up or square the values, since sums cancel and the squares of tiny numbers are zero.
+# It costs one look at each weight, nothing beside the backward pass.
 
 # %% tags=["exercise"]
 def silent_parts(model):
@@ -404,9 +422,14 @@ check("06b", silent_parts)
 # Epochs are counted from 1. The rate is multiplied by the factor *after* each of the decay epochs: with (15, 25), epoch 15 still runs at the full rate and epoch 16
 # at a tenth.
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 06c: the learning rate of an epoch
+#
+# Count the decay epochs that are over: the factor to the power of this count. The usual mistake is `>=`, which lowers the rate one epoch too early. It costs one comparison for each decay epoch.
+
 # %% tags=["exercise"]
 def rate_in_epoch(epoch, base, decay_epochs, factor):
-    """Learning rate in `epoch`. base: rate at the start; decay_epochs: tuple; factor: 0.1 in the paper -> number"""
+    """Learning rate in `epoch`. base: rate at the start; decay_epochs: tuple, may be empty; factor: 0.1 in the paper -> number"""
     # BEGIN SOLUTION
     return base * factor ** sum(epoch > after for after in decay_epochs)
     # END SOLUTION
@@ -421,6 +444,12 @@ check("06c", rate_in_epoch)
 #
 # Somebody has spoiled one weight vector. The step stops and says what is not finite, and in which captions it may lie. Find the **word** whose vector is NaN: which
 # captions of the batch have an embedding that is not finite, and which word do they share that no other caption has?
+
+# %% [markdown] tags=["solution"]
+# ### Exercise 06d: where does the NaN come from?
+#
+# Bisection without a debugger: from the message to the embeddings, to the captions, to the word that *all* bad captions share and *no* good one has. The usual mistake is to take a word that only some of the bad captions have, or one like "a", which the good ones have as well.
+# It costs one pass of the text encoder; two sets do the rest.
 
 # %% tags=["exercise"]
 settings = config.preset("sample").override({"model.embed_dim": 64, "model.word_dim": 64})
@@ -448,9 +477,14 @@ check("06d", answer)
 #
 # Difficulty: easy · Minutes: 6 · [solutions](solutions/06_training_solutions.ipynb)
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 06e: the optimism of choosing on test
+#
+# Both figures of the difference are test figures; only the way to the epoch differs. `test[np.arange(runs), chosen]` takes one epoch in each run. The usual mistake is `test[:, chosen]`, which takes every chosen epoch in every run and raises no error. It costs one pass through both tables.
+
 # %% tags=["exercise"]
 def optimism(dev, test):
-    """Mean over runs of: best test figure minus the test figure of the epoch that is best on dev.
+    """Mean over runs of: best test figure minus the test figure of the epoch that is best on dev (the first of equals).
 
     dev, test: figures [runs,epochs] -> number
     """

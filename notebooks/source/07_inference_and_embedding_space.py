@@ -3,6 +3,11 @@
 #
 # **Minutes** 45 reading + 30 exercises · **Needs** [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb), [04](04_relation_interaction.ipynb) · **Paper** Sec 3.5, Sec 4
 
+# %% [markdown] tags=["solution"]
+# # Solutions to notebook 07: what does the space look like, and where does it fail?
+#
+# One good answer for each exercise, with its idea, the usual mistake and the cost; the lesson is [07_inference_and_embedding_space](../07_inference_and_embedding_space.ipynb).
+
 # %% tags=["setup"]
 import matplotlib.pyplot as plt, numpy as np
 from hrem_lib import checkpoints, data, metrics, plots
@@ -583,11 +588,14 @@ assert broken["i2t"]["R@1"] < found["i2t"]["R@1"] - 4 and broken_hubs.std() > pi
 #
 # Then, in the lesson, try it: `search(encode_texts(["your sentence"]).emb[0].numpy(), v, 5)`, look at the pictures with `retrieval.picture_answers` as in section 5, and explain the five answers.
 
+# %% [markdown] tags=["solution"]
+# One matrix product and one sort. The usual mistake is to sort upward and turn the list around, or to sort without `kind="stable"`: both put ties in another order. The product costs n · D multiply-adds, the sort n log n comparisons; `argpartition` would save most of the sort for a small k.
+
 # %% tags=["exercise"]
 def search(query, stored, k):
-    """The k best stored items, best first; items that tie stand by number.
+    """The k stored items (all, if there are fewer) with the largest inner product, best first; ties stand by number.
 
-    query [D], stored [n, D] -> numbers [k], similarities [k]
+    query [D], stored [n, D] -> numbers [k] (whole numbers), similarities [k]
     """
     # BEGIN SOLUTION
     similarity = stored @ query  # [n]
@@ -612,11 +620,15 @@ check("07a", search)
 #
 # The loop of section 4, without a Python loop.
 
+# %% [markdown] tags=["solution"]
+# Each row gives a list of k item numbers; `bincount` counts all lists at once. The usual mistakes are `counts[lists] += 1`, which adds 1 once for an item that stands in many lists, and to forget `minlength`, which drops the last items where no list holds them. It costs one sort a row.
+
 # %% tags=["exercise"]
 def occurrence(similarity, k):
     """In how many rows is each column among the k largest? [queries, items] -> whole numbers [items].
 
-    As a loop: for each row, for each j of its k largest: counts[j] += 1
+    As a loop: for each row, for each j of its k largest: counts[j] += 1. Of columns that tie the first ones are taken.
+    If k is larger than the number of items, all are taken.
     """
     # BEGIN SOLUTION
     lists = np.argsort(-similarity, axis=1, kind="stable")[:, :k]  # [queries, k]
@@ -632,6 +644,9 @@ check("07b", occurrence)
 # Difficulty: medium · Minutes: 8 · [solutions](solutions/07_inference_and_embedding_space_solutions.ipynb)
 #
 # Take away each side's own mean and bring the vectors back to length one. Before you apply it to `v` and `u`, predict: does R@1 rise, fall or stay?
+
+# %% [markdown] tags=["solution"]
+# Each side loses its *own* mean, over the items (axis 0), and then every row gets length one again. The usual mistake is one mean for both sides: it moves the two clouds together and leaves the gap. It costs two passes through the vectors.
 
 # %% tags=["exercise"]
 def center(image_emb, text_emb):
@@ -659,12 +674,15 @@ check("07c", center)
 #
 # First by eye: take the first ten of `missed`, look at caption and first picture and write down a class for each. Then write the rule, for two scenes as they stand in `test_scenes.jsonl` and compare.
 
+# %% [markdown] tags=["solution"]
+# First the action, then the facts: `named <= facts` asks whether *all* that the caption names is in the picture. The usual mistake is to ask the reverse, or to compare the two pictures: a twin may differ in all that the caption does not say. It costs one look at each fact.
+
 # %% tags=["exercise"]
 def failure_class(wanted, found, named):
     """Why was this picture found? -> "twin", "attribute", "relation" or "scene".
 
-    wanted, found: scenes (dictionaries with "action", "setting", "entities"); named: set of facts that the caption names.
-    Use retrieval.picture_facts(scene) -> set of facts, and scenes.ACTIONS[action].group -> name of the hard group.
+    wanted, found: scenes (dictionaries with "action", "setting", "entities"); named: set of facts that the caption names, may
+    be empty. Use retrieval.picture_facts(scene) -> set of facts, and catalog.ACTIONS[action].group -> name of the hard group.
     """
     # BEGIN SOLUTION
     if wanted["action"] == found["action"]:
@@ -690,11 +708,16 @@ check("07d", failure_class)
 #
 # A costly score may look at the best k of a cheap one. Reorder the first k items by score + weight · support; all others keep their places behind them.
 
+# %% [markdown] tags=["solution"]
+# `order` holds items, so everything about the first k is indexed by `order[:k]`. The usual mistake is `support[:k]`, the support of the items 0 to k - 1; another is to add the support into one array and sort that, where an item with a negative support falls out of the first k.
+# It costs k costly scores in place of n, and two sorts.
+
 # %% tags=["exercise"]
 def rerank(scores, support, k, weight):
     """All items in their new order: scores [n] and support [n] of one query -> numbers of all n items.
 
-    Use a stable sort of the negative values.
+    Sort the negative values, stable, twice: scores that tie stand by number, new scores that tie by their place before.
+    If k is larger than n, all items are reordered.
     """
     # BEGIN SOLUTION
     order = np.argsort(-scores, kind="stable")

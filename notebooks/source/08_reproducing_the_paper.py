@@ -3,6 +3,11 @@
 #
 # **Minutes** 60 + 45 · **Needs** notebooks 00, 02 and 04 · **Paper** Sec 3.5 (inference) and Sec 4 (experiments)
 
+# %% [markdown] tags=["solution"]
+# # Solutions to notebook 08: how close are we to the paper, and how would you know?
+#
+# One good answer for each exercise, with its idea, the usual mistake and the cost; the lesson is [08_reproducing_the_paper](../08_reproducing_the_paper.ipynb).
+
 # %% tags=["setup"]
 import json, math, os, tempfile, numpy as np, torch
 from hrem_lib import attention, checkpoints, config, data, encoders, errors, evaluation, graph, metrics, model, plots, released, text
@@ -842,14 +847,19 @@ plots.show(
 #
 # A colleague ported the feed-forward part to a library that stores a `kernel [in, out]` where PyTorch has a `weight [out, in]`.
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 08a: weights from another library
+#
+# A name is a part and a kind; both are looked up, and whatever is not in the table is refused. The usual mistake is not to transpose the kernel: it is square, so nothing complains, and only numbers tell. It costs nothing: `.T` is a view.
+
 # %% tags=["exercise"]
 def convert(state):
     """Feed-forward weights of a port under our names: ffn.first -> linear1, ffn.second -> linear2.
 
     Args: state: dict with `ffn.first.kernel` [D,D] (in, out), `ffn.first.bias` [D], the same for `ffn.second`;
-        a name may begin with `module.`, which is cut off
+        each name may begin with `module.`, which is cut off
     Returns: dict with linear1.weight [D,D] (out, in), linear1.bias [D], linear2.weight, linear2.bias
-    Raises: ValueError that holds the name, for any other name
+    Raises: ValueError that holds the name, for any other name (ffn.first.weight, too)
     """
     # BEGIN SOLUTION
     out = {}
@@ -873,18 +883,26 @@ check("08a", convert)
 # Write the function that reads a layer report for you. Four things must not slip through: NaN, another shape, a missing layer, and a single
 # wrong value among many. The check runs it on a small encoder with a planted fault (`nb08.planted()`): which layer is it, and what can the cause be?
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 08b: find the first fault
+#
+# Go through `theirs` in its order and return at once; `ours.get` finds what is missing, and shapes come before values, since PyTorch broadcasts. The usual mistake is `difference > tolerance`, which is False for NaN; another is `allclose` without `rtol=0`, which allows large values more.
+# It costs one pass through the tensors. On the planted encoder it says `attended`: the scores are not divided by the root of d_k.
+
 # %% tags=["exercise"]
 def first_fault(theirs, ours, tolerance):
     """Name of the first quantity that differs, None if there is none.
 
     The order is that of the dictionary `theirs`. A quantity differs if it is missing in `ours`, has another shape, holds
-    NaN, or has any value that is off by more than `tolerance`.
+    NaN (in either, or in both), or has any value that is off by more than `tolerance`. Names only in `ours` don't count.
     Args: theirs, ours: dict of name -> tensor of any shape; tolerance: number
     """
     # BEGIN SOLUTION
     for name, wanted in theirs.items():
         got = ours.get(name)
-        if got is None or got.shape != wanted.shape or not bool((got - wanted).abs().max() <= tolerance):
+        if got is None or got.shape != wanted.shape:
+            return name
+        if not torch.allclose(got.double(), wanted.double(), rtol=0, atol=tolerance):  # NaN is close to nothing
             return name
     return None
     # END SOLUTION
@@ -899,20 +917,28 @@ check("08b", first_fault)
 #
 # Write the paired bootstrap of Section 5. The docstring has the loop; write it without the loop over draws if you can.
 
+# %% [markdown] tags=["solution"]
+# ### Exercise 08c: is 84.4 against 83.8 a difference?
+#
+# The recall is a mean, so a draw needs one number for each picture: the difference of its hits. Drawn together, easy and hard pictures cancel. The usual mistake is to draw other pictures for each model (too wide) or single captions (too narrow); another is to subtract before the mean, which bool refuses and uint8 wraps.
+# For 2,000 draws of 1,000 pictures it costs two arrays of 16 MB.
+
 # %% tags=["exercise"]
 def paired_interval(hits_a, hits_b, samples=2000, seed=0):
     """95 % interval of recall a minus recall b, in points, by drawing pictures.
 
+    rng = np.random.default_rng(seed)
     for each of `samples` draws:
         rows = n pictures with replacement, the same for both models, each with its c captions
         difference = 100 * (hits_a[rows].mean() - hits_b[rows].mean())
     low, high = the quantiles 0.025 and 0.975 of the differences
-    Args: hits_a, hits_b: arrays of 0 and 1 [n,c]   Returns: (low, high)
+    Args: hits_a, hits_b: arrays [n,c] of 0 and 1 or of bool (those of Section 5 are [n]: `hits[:, None]`)
+    Returns: (low, high)
     """
     # BEGIN SOLUTION
     rng, n = np.random.default_rng(seed), len(hits_a)
     rows = rng.integers(n, size=(samples, n))
-    difference = (hits_a - hits_b).mean(1)  # [n]; the recall is linear in the hits
+    difference = hits_a.mean(1) - hits_b.mean(1)  # [n]; the recall is linear in the hits
     low, high = np.quantile(100 * difference[rows].mean(1), [0.025, 0.975])
     return float(low), float(high)
     # END SOLUTION
@@ -928,6 +954,11 @@ check("08c", paired_interval)
 # The cell prints a paragraph from a paper that we made up. Fill in its card: `data`, `test images`, `selected on`, `models behind the number`, `seeds`,
 # `versions`, `hardware`, `R@1 plus or minus` (half of the 95 % interval, in points; the formula is in Section 4). Where the text is silent,
 # write "not stated".
+
+# %% [markdown] tags=["solution"]
+# ### Exercise 08d: a card for another paper
+#
+# A card says what the text says and marks what it leaves out. The usual mistakes are to hope (dev, one model, seed 0) and to divide by the 5,000 captions: image to text asks with 1,000 pictures. The half width is 1.96 standard errors of a share of 0.813.
 
 # %% tags=["exercise"]
 print(nb08.TWINNET)
