@@ -203,6 +203,7 @@ def main(words: list[str] | None = None) -> int:
             similar(args.name)
         else:
             if args.command == "feedback" and args.marks:
+                roster.read(HERE / "roster.csv")  # a bad one is refused before a mark is entered
                 enter(args.name, args.marks)
             rows = grade(args.name, args.submissions) if args.command == "grade" else feedback(args.name)
             for row in rows:

@@ -1,9 +1,8 @@
-"""What students hand in: every damaged, misnamed or strangely packed submission is one row with a note, the others are read.
+"""What students hand in: every damaged, misnamed or strangely packed submission is one row with a note.
 
-Most tests collect without grading; `test_a_class_with_faults` grades some of them with the whole course.
+Here it is collected only; `test_marks.py` grades a class with some of it.
 """
 
-import csv
 import io
 import json
 import os
@@ -15,11 +14,12 @@ import zipfile
 
 import nbformat
 import pytest
-from assignments.classroom import FOLDER, SOURCES, build, command, fill, run, solutions, source
+from assignments.classroom import SOURCES, build, fill, solutions, source
 from grader import inbox, intake, roster
-from hrem_lib.errors import UserError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hrem_lib.errors import UserError
 
 LIMITS = {"file_mb": 1, "unpacked_mb": 2, "files": 30}
 BOOK = SOURCES["A"].name.replace(".py", ".ipynb")
@@ -310,6 +310,21 @@ def test_the_notebook_with_the_answers_counts(room):
     assert got["both"] == ("took A.ipynb (1 answers), not C.ipynb (0)", 1)
 
 
+def test_other_files_come_along(room):
+    """D's runs.json handed in beside the notebook, or in a zip of its own; own cells without an answer are kept."""
+    (room.box / "anna.ipynb").write_text(room.text("D"))
+    room.zip("anna.zip", {"hw/runs.json": "[1]", "hw/README.md": "x", "hw/.git/config": "x"})
+    book = nbformat.reads(room.text("D", {}), as_version=4)
+    book.cells.insert(5, nbformat.v4.new_code_cell("my = 'work'"))
+    (room.box / "ben.ipynb").write_text(nbformat.writes(book))
+    got = room.collect(name="D")
+    assert (room.out / "anna" / "D" / "runs.json").read_text() == "[1]" and got["anna"][1] > 0
+    assert got["anna"][0] == "handed in more than once: anna.ipynb goes before anna.zip"
+    assert sorted(p.suffix for p in (room.out / "anna" / "D").iterdir()) == [".ipynb", ".json"]
+    (path,) = (room.out / "ben" / "D").iterdir()
+    assert got["ben"] == ("nothing is answered", 0) and "my = 'work'" in path.read_text()
+
+
 # ---- ids
 
 NAMES = st.text(st.characters(exclude_categories=()), max_size=90)
@@ -362,7 +377,7 @@ def test_one_row_for_one_student_and_two_for_two(room):
     got = room.collect()
     assert {"Jörg", "Jürg", "李娜", "张伟", "anna", "Ben", "cem"} < set(got) and len(got) == 8
     assert got["Jörg"][1] == ALL and "handed in more than once" in got["Jörg"][0]
-    assert got["anna"][1] == ALL and "handed in more than once: anna, anna.zip" in got["anna"][0]
+    assert got["anna"][1] == ALL and "handed in more than once: anna.zip goes before anna" in got["anna"][0]
     assert "took" in got["anna"][0] and "(1)" in got["anna"][0]
     assert f"took {BOOK} (1 answers), not cem.ipynb (1)" in got["cem"][0]  # the newer one
     (twin,) = [student for student in got if student.startswith("ben-")]
@@ -428,6 +443,20 @@ def test_moodle_download(room, as_zip, around):
     assert got["Anna_Meyer_7654321"] == got["Jörg_Groß_11"] == got["Participant_12"] == ("", ALL)
     assert got["Cem_Öz_13"][1] == 0 and "typed into Moodle" in got["Cem_Öz_13"][0]
     assert len(got) == 5 and room.found["Jörg_Groß_11"]["moodle_id"] == "11"
+
+
+def test_a_download_without_the_mark_for_utf8(room):
+    """Some programs write UTF-8 names into a zip without saying so."""
+    path = room.zip("all.zip", {"Jörg.ipynb": room.text(), "Jürg.ipynb": room.text()})
+    with zipfile.ZipFile(path) as archive:
+        places = [info.header_offset for info in archive.infolist()]
+    data = bytearray(path.read_bytes())
+    for place in places:
+        data[place + 7] &= ~8
+    for found in re.finditer(b"PK\x01\x02", bytes(data)):
+        data[found.start() + 9] &= ~8
+    path.write_bytes(data)
+    assert room.collect(path) == {"Jörg": ("", ALL), "Jürg": ("", ALL)}
 
 
 def test_a_damaged_member_of_a_download_is_one_students(room):

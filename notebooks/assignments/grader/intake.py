@@ -17,6 +17,7 @@ from grader import inbox, roster
 KEPT = ("text/plain", "image/png")
 DEFINED = re.compile(r"^(?:async )?def (\w+)", re.MULTILINE)
 AGAIN = re.compile(r"-\d+(\.[^.]+)$")  # what Canvas puts before the suffix when a file is handed in again
+EMPTY = "marked as empty"  # the last words of a note where the released notebook stands for a submission
 LONGEST_NAME = 200  # bytes of a file's name; systems allow 255
 
 
@@ -237,23 +238,24 @@ def _collect_one(
         notes += handed.notes
     books.sort(key=lambda book: (book.answers, book.known, book.named, book.time), reverse=True)
     chosen = books[0] if books else None
+    every.sort(key=lambda handed: not chosen or handed is not chosen.handed)  # what came with the notebook first
     if len(every) > 1:
-        came = ", ".join(entry for handed in every for entry in handed.entries)
-        notes.append(f"handed in more than once: {came}")
+        came = ", ".join(entry for handed in every[1:] for entry in handed.entries)
+        notes.append(f"handed in more than once: {', '.join(every[0].entries)} goes before {came}")
     if chosen and len(books) > 1:
         left = inbox.some([f"{book.path} ({book.answers})" for book in books[1:]])
         notes.append(f"took {chosen.path} ({chosen.answers} answers), not {left}")
     if chosen is None:
         got = "a notebook that can't be read" if any(".ipynb" in note for note in notes) else "no notebook"
-        notes.append(f"got {got}, wanted {name}; marked as empty")
+        notes.append(f"got {got}, wanted {name}; {EMPTY}")
     elif chosen.answers == 0:
         notes.append(_why_empty(chosen, others))
     elif chosen.note:
         notes.append(chosen.note)
     record["answers"] = chosen.answers if chosen else 0
-    text = chosen.text if chosen and record["answers"] else nbformat.writes(released).encode("utf-8")
-    (target / name).write_bytes(text)
-    notes += _write_files(files[id(chosen.handed if chosen else every[0])], target)
+    emptied = bool(notes) and notes[-1].endswith(EMPTY)
+    (target / name).write_bytes(chosen.text if chosen and not emptied else nbformat.writes(released).encode("utf-8"))
+    notes += _write_files([file for handed in every for file in files[id(handed)]], target)
 
 
 def _why_empty(book: Book, others: dict) -> str:
@@ -262,9 +264,9 @@ def _why_empty(book: Book, others: dict) -> str:
         known = nbformat.reads(book.text.decode("utf-8"), as_version=4)
         relabel(known, released)
         if len({_label(c) for c in known.cells} & {_label(c) for c in released.cells}) > book.known:
-            return f"{book.path} is {other}'s notebook; marked as empty"
+            return f"{book.path} is {other}'s notebook; {EMPTY}"
     if book.known == 0:
-        return f"{book.path} has no cell of this assignment; marked as empty"
+        return f"{book.path} has no cell of this assignment; {EMPTY}"
     return "nothing is answered"
 
 
