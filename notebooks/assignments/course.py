@@ -115,9 +115,9 @@ def grade(name: str, inbox: Path) -> list[dict]:
                 print(f"{name} {student}{': ' + notes if notes else ''}", flush=True)
         finally:
             del steps.shared["workers"]
+            write_json(HERE / f"notes-{name}.json", kept | found)
     if nobody:
         print(f"nobody's, left out: {', '.join(nobody)}")
-    write_json(HERE / f"notes-{name}.json", kept | found)
     return feedback(name)
 
 
@@ -136,6 +136,7 @@ def feedback(name: str) -> list[dict]:
     _done(api().generate_feedback(name), f"feedback of {name}")
     for student, record in noted.items():
         folder = HERE / "feedback" / student / name
+        (folder / "notes.txt").unlink(missing_ok=True)
         if record["note"] and folder.is_dir():
             write_bytes(folder / "notes.txt", "".join(f"{note}\n" for note in record["note"]).encode("utf-8"))
     questions = build.points(nbformat.read(source.with_suffix(".ipynb"), as_version=4))

@@ -54,6 +54,8 @@ def rows(
         notes = [*record.get("note", ()), *record.get("staff", ())]
         if student not in graded and not record:
             notes = [NOTHING]
+        elif student not in graded and record.get("graded", True):
+            notes.append("not graded yet")
         elif tests == 0 and record.get("answers", not notes) and record.get("graded", True):  # else a note says why
             notes.append("no test passed")
         made.append(
