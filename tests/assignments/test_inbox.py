@@ -399,6 +399,16 @@ def canvas_files(room):
     }
 
 
+def test_names_that_only_look_like_canvas(room):
+    """Of two students none may vanish: a wrong guess would make them one."""
+    for name in ("2024_11_05_anna", "2024_11_05_ben", "hw_05_2024_anna", "hw_05_2024_ben", "a_1_2_cem", "a_1_2_dan"):
+        (room.box / f"{name}.ipynb").write_text(room.text())
+    (room.box / "LATE_anon_Ab3xZ_120940_A.ipynb").write_text(room.text())
+    got = room.collect()
+    assert len(got) == 7 and got["hw_05_2024_anna"] == got["2024_11_05_ben"] == got["a_1_2_dan"] == ("", ALL)
+    assert got["anon_Ab3xZ"] == ("handed in late (Canvas)", ALL)
+
+
 MOODLE = "Anna Meyer_1234567_assignsubmission_file_"
 
 

@@ -27,9 +27,10 @@ from hrem_lib.errors import UserError
 T = TypeVar("T")
 # Name_1234567_assignsubmission_file_ is a folder of Moodle's, or begins the name of a file
 MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?P<kind>[a-z]+)(?:_(?P<rest>.*))?", re.DOTALL)
-# name_LATE_user_file_own-name.ipynb is a file of Canvas', name_user_text.html what was typed there
+# name_LATE_user_file_own-name.ipynb is a file of Canvas', name_user_text.html what was typed there; "anon_" has no name
 CANVAS = re.compile(
-    r"(?:(?P<name>.+?)_)??(?:(?P<late>LATE)_)?(?P<id>\d+|anon_\w{5})_(?:(?:\d+_)(?P<rest>.+)|(?:text|link)\.html)",
+    r"(?:(?P<late_anon>LATE_)?(?=anon_)|(?P<name>.*?[^\d_].*?)_(?P<late>LATE_)?)(?P<id>\d{2,}|anon_\w{5})"
+    r"_(?:(?P<file>\d{3,})_(?P<rest>.+)|(?:text|link)\.html)",
     re.DOTALL,
 )
 READ = re.compile(r"\.(ipynb|zip|tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)$", re.IGNORECASE)
@@ -104,17 +105,24 @@ def read(inbox: Path) -> list[Handed]:
         UserError: no folder and no zip
     """
     if inbox.is_dir():
-        with os.scandir(inbox) as entries:
-            tops = [(e.name, e.is_dir(follow_symlinks=False), _walk(Path(e.path), e.name)) for e in entries]
-        links = {name for name, folder, _ in tops if not folder and not _regular(inbox / name)}
+        try:
+            entries = list(os.scandir(inbox))
+        except OSError as error:
+            raise UserError(f"{inbox}: can't be read ({error.strerror}), wanted a folder of submissions") from None
+        tops = [(e.name, e.is_dir(follow_symlinks=False), _walk(Path(e.path), e.name)) for e in entries]
+        odd = {name for name, folder, _ in tops if not folder and not _regular(inbox / name)}
     elif inbox.is_file() and zipfile.is_zipfile(inbox):
-        tops, links = _tops(inbox), set()
+        tops, odd = _tops(inbox), set()
     else:
         raise UserError(f"{inbox}: not a folder and no zip, wanted a folder of submissions or a platform's download")
+    numbers = [match["file"] for name, _, _ in tops if (match := CANVAS.fullmatch(name))]
     found: dict[Any, Handed] = {}
     for name, folder, items in sorted(tops, key=lambda top: top[0]):
-        one = _handed(name, folder, items)
-        one.sure = (one.sure or name in links) and not BY_ITSELF.search(name)
+        canvas = None if folder else CANVAS.fullmatch(name)
+        if canvas and canvas["file"] and numbers.count(canvas["file"]) > 1:
+            canvas = None  # Canvas never gives a file's number twice: hw_05_2024_anna.ipynb and hw_05_2024_ben.ipynb
+        one = _handed(name, folder, items, canvas)
+        one.sure = (one.sure or name in odd) and not BY_ITSELF.search(name)
         same = found.setdefault(one.key or name, one)  # several files of one student on a platform
         if same is not one:
             same.entries += one.entries
@@ -123,9 +131,9 @@ def read(inbox: Path) -> list[Handed]:
     return list(found.values())
 
 
-def _handed(entry: str, folder: bool, items: Iterable[Item]) -> Handed:
+def _handed(entry: str, folder: bool, items: Iterable[Item], canvas: re.Match | None) -> Handed:
     """Whose an entry of the inbox is, by the names that Moodle and Canvas give, or by its own."""
-    moodle, canvas = MOODLE.fullmatch(entry), None if folder else CANVAS.fullmatch(entry)
+    moodle = MOODLE.fullmatch(entry)
     if moodle:
         one = Handed(moodle["name"], [plain(entry)], [], ("moodle_id", moodle["id"]))
         if moodle["kind"] != "file":
@@ -135,7 +143,7 @@ def _handed(entry: str, folder: bool, items: Iterable[Item]) -> Handed:
             one.parts.append(items if folder else (replace(item, path=plain(rest)) for item in items))
     elif canvas:
         one = Handed(canvas["name"] or "", [plain(entry)], [], ("canvas_id", canvas["id"]))
-        if canvas["late"]:
+        if canvas["late"] or canvas["late_anon"]:
             one.notes.append("handed in late (Canvas)")
         if not canvas["rest"]:
             one.notes.append(f"{plain(entry)} was left out: what was typed into Canvas is not read")
