@@ -38,7 +38,7 @@ def graded(course, tmp_path_factory):
     bare = nbformat.reads(text, as_version=4)
     for cell in bare.cells:
         cell.metadata, cell["id"] = {}, f"x{cell['id']}"
-    nbformat.write(bare, box / "meyeranna_LATE_48291_7_A_metric_and_pooling-1.ipynb")
+    nbformat.write(bare, box / "meyeranna_LATE_48291_120934_A_metric_and_pooling-1.ipynb")
     (box / f"{unicodedata.normalize('NFD', 'Jörg')} Groß_11_assignsubmission_file_").mkdir()
     (box / f"{unicodedata.normalize('NFD', 'Jörg')} Groß_11_assignsubmission_file_" / "work.ipynb").write_text(text)
     nbformat.write(fill(released, {"A7": "=1+1", "A8": "text"}), box / "李娜.ipynb")
