@@ -9,6 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -31,9 +32,10 @@ def rebuild(submitted: nbformat.NotebookNode, released: nbformat.NotebookNode) -
         submitted: what the student handed in
         released: the version that students got
     """
-    book = nbformat.from_dict(json.loads(json.dumps(released)))
+    book: Any = nbformat.from_dict(json.loads(json.dumps(released)))
     places = {cell.metadata.nbgrader.grade_id: cell for cell in book.cells}
-    answered, behind, last = set(), {None: []}, None
+    behind: dict[str | None, list] = {None: []}
+    answered, last = set(), None
     for cell in submitted.cells:
         name = _label(cell)
         source = cell.source if isinstance(cell.source, str) else "".join(cell.source)
@@ -159,7 +161,7 @@ class Book:
 
 def _book(item: inbox.Item, data: bytes, handed: inbox.Handed, released: nbformat.NotebookNode, name: str) -> Book:
     """Read a notebook; whatever is wrong with it shows here (any error)."""
-    book = nbformat.reads(data.decode("utf-8-sig"), as_version=4)
+    book: Any = nbformat.reads(data.decode("utf-8-sig"), as_version=4)
     note = relabel(book, released)
     known = len({_label(cell) for cell in book.cells} & {_label(cell) for cell in released.cells})
     answers = answered(rebuild(book, released), released)
@@ -261,7 +263,7 @@ def _collect_one(
 def _why_empty(book: Book, others: dict) -> str:
     """Why a notebook has no answer of this assignment: another assignment's, something else, or nothing written."""
     for other, released in others.items():
-        known = nbformat.reads(book.text.decode("utf-8"), as_version=4)
+        known: Any = nbformat.reads(book.text.decode("utf-8"), as_version=4)
         relabel(known, released)
         if len({_label(c) for c in known.cells} & {_label(c) for c in released.cells}) > book.known:
             return f"{book.path} is {other}'s notebook; {EMPTY}"
