@@ -1,7 +1,8 @@
 """The course's commands; `make release` and `make grade` in the project's Makefile call them.
 
 python course.py release [A ...]          write the student versions to release/, and a zip of each
-python course.py grade A SUBMISSIONS      mark a folder of submissions; write marks-A.csv and feedback/
+python course.py grade A SUBMISSIONS      mark a folder of submissions, or a platform's download; write feedback/,
+                                          marks-A.csv, and marks-A-canvas.csv and marks-A-moodle.csv for import
 python course.py feedback A [MARKS.csv]   both anew, after a person has marked the rest (in formgrader, or in a
                                           table with the columns student, question, points, comment)
 python course.py similar A                pairs of submissions with equal answers
@@ -29,9 +30,10 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 warnings.filterwarnings("ignore", "Object of type <Submitted")  # nbgrader with SQLAlchemy 2.1; harmless
 
 import nbformat  # noqa: E402
-from grader import build, intake, jail, sandbox, steps  # noqa: E402
+from grader import build, intake, jail, marks, roster, sandbox, steps  # noqa: E402
 from grader import similar as alike  # noqa: E402
 from hrem_lib.errors import UserError  # noqa: E402
+from hrem_lib.files import read_json, write_bytes, write_json  # noqa: E402
 from nbgrader.api import Gradebook, MissingEntry  # noqa: E402
 from nbgrader.apps import NbGraderAPI  # noqa: E402
 from nbgrader.coursedir import CourseDirectory  # noqa: E402
@@ -85,76 +87,77 @@ def release(names: list[str]) -> None:
 
 
 def grade(name: str, inbox: Path) -> list[dict]:
-    """Mark a folder of submissions; returns the rows of the table of marks."""
+    """Mark what was handed in; returns the rows of the table of marks."""
     source = _source(name)
     released = HERE / "release" / name / f"{source.stem}.ipynb"
     if not released.is_file():
         raise UserError(f"{released.name}: not released yet, wanted `make release` first")
-    if not inbox.is_dir():
-        raise UserError(f"{inbox}: not a folder, wanted a folder of submissions")
     course, weak = build.settings(HERE), build.weak(HERE)
+    people, kept = roster.read(HERE / "roster.csv"), records(name)
+    limits = course["inbox"] | {"file_mb": course["limits"]["file_mb"]}
     grader = api()
     with sandbox.Workers(HERE, weak) as workers:
         if weak:
             print(jail.WEAK, file=sys.stderr, flush=True)
-        notes = intake.collect(inbox, name, released, HERE / "submitted", course["limits"]["file_mb"])
-        if not notes:
+        found, nobody = intake.collect(inbox, name, HERE / "release", HERE / "submitted", limits, people)
+        if not found:
             raise UserError(f"{inbox}: got no submission, wanted folders, .zip or .ipynb files named after students")
         steps.shared["workers"] = workers
         try:
-            for student in notes:
+            for student, record in found.items():
                 result = grader.autograde(name, student)
                 if not result["success"]:  # a fault of ours with one submission: say so, go on with the others
-                    notes[student] += " not graded, please look at grade.log"
+                    record["staff"].append("not graded, please look at grade.log")
+                    record["graded"] = False
                     with open(HERE / "grade.log", "a", encoding="utf-8") as log:
                         log.write(f"{name} {student}\n{result.get('log', '')}\n{result.get('error', '')}\n")
-                print(f"{name} {student}{': ' + notes[student] if notes[student] else ''}", flush=True)
+                notes = "; ".join([*record["note"], *record["staff"]])
+                print(f"{name} {student}{': ' + notes if notes else ''}", flush=True)
         finally:
             del steps.shared["workers"]
-    return feedback(name, notes)
+            write_json(HERE / f"notes-{name}.json", kept | found)
+    if nobody:
+        print(f"nobody's, left out: {', '.join(nobody)}")
+    return feedback(name)
 
 
-def feedback(name: str, notes: dict[str, str] | None = None) -> list[dict]:
-    """feedback/STUDENT/NAME/*.html for all graded students, and marks-NAME.csv; returns its rows."""
+def records(name: str) -> dict[str, dict]:
+    """What collecting and grading noted of each student (notes-NAME.json); see `intake.collect`."""
+    path = HERE / f"notes-{name}.json"
+    return read_json(path) if path.exists() else {}
+
+
+def feedback(name: str) -> list[dict]:
+    """feedback/STUDENT/NAME/*.html for all graded students, and the tables of marks; returns the rows for people."""
     source = _source(name)
     if not any((HERE / "autograded").glob(f"*/{name}/*.ipynb")):
         raise UserError(f"assignment {name}: nothing is graded yet, wanted `make grade` first (see grade.log)")
+    people, noted = roster.read(HERE / "roster.csv"), records(name)
     _done(api().generate_feedback(name), f"feedback of {name}")
+    for student, record in noted.items():
+        folder = HERE / "feedback" / student / name
+        (folder / "notes.txt").unlink(missing_ok=True)
+        if record["note"] and folder.is_dir():
+            write_bytes(folder / "notes.txt", "".join(f"{note}\n" for note in record["note"]).encode("utf-8"))
     questions = build.points(nbformat.read(source.with_suffix(".ipynb"), as_version=4))
-    rows = []
     with Gradebook(api().coursedir.db_url) as book:
-        for submission in sorted(book.assignment_submissions(name), key=lambda s: s.student.id):
-            grades = {g.name: g for notebook in submission.notebooks for g in notebook.grades}
-            row = {"student": submission.student.id, "tests": 0.0, "person": 0.0, "to mark": ""}
-            waiting = []
-            for question, (points, by_test) in questions.items():
-                score = grades[question].score
-                row[f"{question} ({points:g})"] = score
-                row["tests" if by_test else "person"] += score
-                if grades[question].needs_manual_grade:
-                    waiting.append(question)
-            row["to mark"] = " ".join(waiting)
-            row["note"] = (notes or {}).get(submission.student.id, "")
-            rows.append(row)
-    with open(HERE / f"marks-{name}.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
+        rows = marks.rows(book, name, questions, noted, people)
+    marks.write(HERE, name, rows, noted, people)
     return rows
 
 
-def enter(name: str, marks: Path) -> None:
+def enter(name: str, table: Path) -> None:
     """Enter a person's marks from a table with the columns student, question, points, comment."""
-    with open(marks, newline="", encoding="utf-8-sig") as file, Gradebook(api().coursedir.db_url) as book:
+    with open(table, newline="", encoding="utf-8-sig") as file, Gradebook(api().coursedir.db_url) as book:
         notebook = _source(name).stem
         for number, row in enumerate(csv.DictReader(file), start=2):
             try:
                 student, question, points = row["student"], row["question"], float(row["points"])
                 grade = book.find_grade(question, notebook, name, student)
             except (KeyError, ValueError, MissingEntry) as error:
-                raise UserError(f"{marks} line {number}: {error}, wanted student, question, points, comment") from None
+                raise UserError(f"{table} line {number}: {error}, wanted student, question, points, comment") from None
             if not 0 <= points <= grade.max_score:
-                raise UserError(f"{marks} line {number}: got {points:g} points, wanted 0 to {grade.max_score:g}")
+                raise UserError(f"{table} line {number}: got {points:g} points, wanted 0 to {grade.max_score:g}")
             grade.manual_score, grade.needs_manual_grade = points, False
             book.find_comment(question, notebook, name, student).manual_comment = row.get("comment") or None
         book.db.commit()
@@ -201,12 +204,13 @@ def main(words: list[str] | None = None) -> int:
             similar(args.name)
         else:
             if args.command == "feedback" and args.marks:
+                roster.read(HERE / "roster.csv")  # a bad one is refused before a mark is entered
                 enter(args.name, args.marks)
             rows = grade(args.name, args.submissions) if args.command == "grade" else feedback(args.name)
             for row in rows:
                 waiting = f"  to mark: {row['to mark']}" if row["to mark"] else ""
                 print(f"{row['student']:<24} tests {row['tests']:g}  person {row['person']:g}{waiting}")
-            print(f"marks-{args.name}.csv and feedback/ are written")
+            print(f"marks-{args.name}.csv, the tables for Canvas and Moodle beside it, and feedback/ are written")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,16 +1,25 @@
-"""From what students hand in (folders, zips, single notebooks; whole or damaged) to nbgrader's `submitted/`."""
+"""From what students hand in to nbgrader's `submitted/`: which notebook counts, and the answers in it."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-import zipfile
+import unicodedata
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
+from grader import inbox, roster
+
 KEPT = ("text/plain", "image/png")
+DEFINED = re.compile(r"^(?:async )?def (\w+)", re.MULTILINE)
+AGAIN = re.compile(r"-\d+(\.[^.]+)$")  # what Canvas puts before the suffix when a file is handed in again
+EMPTY = "marked as empty"  # the last words of a note where the released notebook stands for a submission
+LONGEST_NAME = 200  # bytes of a file's name; systems allow 255
 
 
 def rebuild(submitted: nbformat.NotebookNode, released: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -23,11 +32,12 @@ def rebuild(submitted: nbformat.NotebookNode, released: nbformat.NotebookNode) -
         submitted: what the student handed in
         released: the version that students got
     """
-    book = nbformat.from_dict(json.loads(json.dumps(released)))
+    book: Any = nbformat.from_dict(json.loads(json.dumps(released)))
     places = {cell.metadata.nbgrader.grade_id: cell for cell in book.cells}
-    answered, behind, last = set(), {None: []}, None
+    behind: dict[str | None, list] = {None: []}
+    answered, last = set(), None
     for cell in submitted.cells:
-        name = cell.get("metadata", {}).get("nbgrader", {}).get("grade_id")
+        name = _label(cell)
         source = cell.source if isinstance(cell.source, str) else "".join(cell.source)
         if name in places:
             place, last = places[name], name
@@ -68,72 +78,213 @@ def plain(outputs: list) -> list:
     return kept
 
 
-def collect(inbox: Path, assignment: str, released: Path, submitted: Path, file_mb: int) -> dict[str, str]:
-    """Fill `submitted/STUDENT/ASSIGNMENT/` from a folder of submissions.
+def relabel(book: nbformat.NotebookNode, released: nbformat.NotebookNode) -> str:
+    """Give cells back the names that a tool dropped with their metadata (Colab, converters), where answers lost theirs.
 
-    A submission is STUDENT.ipynb, STUDENT.zip or a folder STUDENT with the notebook and its files anywhere in it.
+    A cell is known by its id, by its text (cells that are no answers), by the function that it defines, or by its place
+    between known cells.
 
     Args:
-        inbox: folder of submissions; it is only read
-        assignment: e.g. "A"
-        released: the released notebook
-        submitted: nbgrader's folder
-        file_mb: larger files are left out
+        book: what a student handed in; the found cells get their names
+        released: the version that students got
     Returns:
-        note for each student; "" where all was well
+        a note; "" where no answer had lost its name
     """
-    notes = {}
-    for entry in sorted(inbox.iterdir()):
-        if entry.name.startswith(".") or (entry.is_file() and entry.suffix not in (".zip", ".ipynb")):
-            continue
-        student = re.sub(r"[^A-Za-z0-9._-]", "_", entry.stem if entry.is_file() else entry.name)
+    places = [cell.metadata.nbgrader.grade_id for cell in released.cells]
+    wanted = dict(zip(places, released.cells, strict=True))
+    names = [name if (name := _label(cell)) in wanted else None for cell in book.cells]
+    lost = [n for n in places if n not in names]
+    if not any(wanted[name].metadata.nbgrader.solution for name in lost):
+        return ""
+    ways: dict[str, int] = {}
+
+    def take(name: str, fitting: list[int], way: str) -> None:
+        """Of the fitting cells the first that is not the stub; a later one is the student's own, as in `rebuild`."""
+        stub, answer = wanted[name].source.strip(), wanted[name].metadata.nbgrader.solution
+        free = [i for i in fitting if names[i] is None and book.cells[i].cell_type == wanted[name].cell_type]
+        if free:
+            place = next((i for i in free if book.cells[i].source.strip() != stub), free[0]) if answer else free[0]
+            names[place] = name
+            lost.remove(name)
+            ways[way] = ways.get(way, 0) + bool(answer)
+
+    for name in list(lost):
+        take(name, [i for i, cell in enumerate(book.cells) if cell.get("id") == wanted[name].get("id")], "cell id")
+    for name in list(lost):
+        cell = wanted[name]
+        if not cell.metadata.nbgrader.solution:
+            take(name, [i for i, c in enumerate(book.cells) if c.source.strip() == cell.source.strip()], "text")
+    for name in list(lost):
+        functions = set(DEFINED.findall(wanted[name].source))
+        if functions and wanted[name].metadata.nbgrader.solution:
+            own = [i for i, c in enumerate(book.cells) if functions & set(DEFINED.findall(c.source))]
+            take(name, own, "function name")
+    for name in list(lost):
+        if wanted[name].metadata.nbgrader.solution:
+            number = places.index(name)
+            before = [names.index(n) for n in places[:number] if n in names]
+            behind = [names.index(n) for n in places[number + 1 :] if n in names]
+            if before and (behind or number + 1 == len(places)):
+                take(name, list(range(before[-1] + 1, behind[0] if behind else len(names))), "place")
+    for cell, name in zip(book.cells, names, strict=True):
+        if name is not None:
+            cell.metadata["nbgrader"] = nbformat.from_dict(dict(wanted[name].metadata.nbgrader))
+    found = [way for way, answers in ways.items() if answers]
+    return f"cells had lost their marks; answers were found by {', '.join(found)}" if found else ""
+
+
+def _label(cell: nbformat.NotebookNode) -> str | None:
+    """A cell's name in nbgrader's metadata."""
+    marks = cell.get("metadata", {}).get("nbgrader")
+    return marks.get("grade_id") if isinstance(marks, dict) else None
+
+
+def answered(book: nbformat.NotebookNode, released: nbformat.NotebookNode) -> int:
+    """How many answers of a rebuilt notebook are not the stub any more."""
+    stubs = {c.metadata.nbgrader.grade_id: c.source.strip() for c in released.cells if c.metadata.nbgrader.solution}
+    return sum(_label(cell) in stubs and cell.source.strip() != stubs[_label(cell)] for cell in book.cells)
+
+
+@dataclass
+class Book:
+    """A notebook of a submission: its path, whose it is, its text for nbgrader, and how far it fits."""
+
+    path: str
+    handed: inbox.Handed
+    text: bytes
+    answers: int
+    known: int
+    named: bool
+    time: float
+    note: str
+
+
+def _book(item: inbox.Item, data: bytes, handed: inbox.Handed, released: nbformat.NotebookNode, name: str) -> Book:
+    """Read a notebook; whatever is wrong with it shows here (any error)."""
+    book: Any = nbformat.reads(data.decode("utf-8-sig"), as_version=4)
+    note = relabel(book, released)
+    known = len({_label(cell) for cell in book.cells} & {_label(cell) for cell in released.cells})
+    answers = answered(rebuild(book, released), released)
+    text = nbformat.writes(book).encode("utf-8")
+    return Book(item.path, handed, text, answers, known, item.path.split("/")[-1] == name, item.time, note)
+
+
+def collect(
+    box: Path, assignment: str, release: Path, submitted: Path, limits: dict, people: list[dict[str, str]]
+) -> tuple[dict[str, dict], list[str]]:
+    """Fill `submitted/STUDENT/ASSIGNMENT/` from what a platform or a folder hands over.
+
+    Args:
+        box: see `inbox.read`; it is only read
+        assignment: e.g. "A"
+        release: nbgrader's folder of released notebooks
+        submitted: nbgrader's folder
+        limits: see `inbox.contents`
+        people: see `roster.read`
+    Returns:
+        for each student a record: `note` and `staff` (sentences for the student, and for the course's people only),
+        `name`, `answers`, and the platform's number; and the entries of the inbox that are nobody's
+    Raises:
+        UserError: the inbox can't be read at all
+    """
+    students, nobody = _students(inbox.read(box), people)
+    books = {path.parent.name: path for path in sorted(release.glob("*/*.ipynb"))}
+    others = {name: nbformat.read(path, as_version=4) for name, path in books.items()}
+    released = others.pop(assignment)
+    for student, record in students.items():
         target = submitted / student / assignment
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        try:
-            files = _files(entry, file_mb)
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
-            files, notes[student] = {}, f"the zip file is damaged ({type(error).__name__}); "
-        notes[student] = notes.get(student, "") + _write(files, released, target)
-    return notes
+        _collect_one(record, books[assignment].name, released, others, target, limits)
+    return students, nobody
 
 
-def _files(entry: Path, file_mb: int) -> dict[str, bytes]:
-    """Name -> content of a submission's files; folders are flattened down to the notebook's, links left out."""
-    largest = file_mb * 2**20
-    if entry.suffix == ".ipynb":
-        return {entry.name: entry.read_bytes()} if entry.stat().st_size <= largest else {}
-    if entry.suffix == ".zip":
-        with zipfile.ZipFile(entry) as archive:
-            chosen = [i for i in archive.infolist()[:200] if not i.is_dir() and i.file_size <= largest]
-            return {info.filename: archive.read(info)[:largest] for info in chosen}
-    paths = [p for p in sorted(entry.rglob("*"))[:500] if p.is_file() and not p.is_symlink()]
-    return {str(p.relative_to(entry)): p.read_bytes() for p in paths if p.stat().st_size <= largest}
+def _students(found: list[inbox.Handed], people: list[dict[str, str]]) -> tuple[dict[str, dict], list[str]]:
+    """Records with what each student handed in under `handed`; names of entries that are nobody's."""
+    students: dict[str, dict] = {}
+    nobody, spelled = [], {}
+    for handed in found:
+        person = roster.find(people, handed.name, handed.key)
+        if not handed.sure and person is None:
+            nobody += handed.entries
+            continue
+        staff = [] if person or not people else ["not on the roster"]
+        name = handed.name if not handed.key else f"{handed.name}_{handed.key[1]}".lstrip("_")
+        student = person["id"] if person else roster.student_id(name)
+        other = spelled.setdefault(student.casefold(), student)
+        if other != student:  # one folder where a system does not tell capital letters
+            student = f"{student[: roster.LONGEST - 9]}-{roster.short(student)}"
+            staff.append(f"its name differs from {other}'s in capital letters only: perhaps one student")
+        shown = person["name"] if person else inbox.plain(unicodedata.normalize("NFC", handed.name))
+        record = students.setdefault(student, {"name": shown, "note": [], "staff": [], "handed": []})
+        record["handed"].append(handed)
+        record["staff"] += [note for note in staff if note not in record["staff"]]
+        if handed.key:
+            record[handed.key[0]] = handed.key[1]
+    return students, nobody
 
 
-def _write(files: dict[str, bytes], released: Path, target: Path) -> str:
-    """Write a submission's notebook under its own name and its other files beside it; says what was wrong."""
-    files = {
-        name: data
-        for name, data in files.items()
-        if not any(part.startswith((".", "__MACOSX")) for part in Path(name.replace("\\", "/")).parts)
-    }
-    books = [name for name in files if name.endswith(".ipynb")]
-    named = [name for name in books if Path(name).name == released.name]
-    note, empty = "", nbformat.read(released, as_version=4)
-    chosen = named[0] if named else books[0] if len(books) == 1 else None
+def _collect_one(
+    record: dict, name: str, released: nbformat.NotebookNode, others: dict, target: Path, limits: dict
+) -> None:
+    """Write one student's notebook and files; the record's `handed` becomes notes."""
+    every: list[inbox.Handed] = record.pop("handed")
+    notes, books, files = record["note"], [], {}
+    for handed in every:
+        files[id(handed)] = inbox.contents(handed, limits)
+        for item, data in files[id(handed)]:
+            if item.path.lower().endswith(".ipynb"):
+                args = (item, data, handed, released, name)
+                book = inbox.attempt(item.path, handed.notes, partial(_book, *args))
+                books += [book] if book else []
+        notes += handed.notes
+    books.sort(key=lambda book: (book.answers, book.known, book.named, book.time), reverse=True)
+    chosen = books[0] if books else None
+    every.sort(key=lambda handed: not chosen or handed is not chosen.handed)  # what came with the notebook first
+    if len(every) > 1:
+        came = ", ".join(entry for handed in every[1:] for entry in handed.entries)
+        notes.append(f"handed in more than once: {', '.join(every[0].entries)} goes before {came}")
+    if chosen and len(books) > 1:
+        left = inbox.some([f"{book.path} ({book.answers})" for book in books[1:]])
+        notes.append(f"took {chosen.path} ({chosen.answers} answers), not {left}")
     if chosen is None:
-        note = f"got {len(books)} notebooks, wanted {released.name}; marked as empty"
-        book = empty
-    else:
-        try:
-            book = nbformat.reads(files[chosen].decode("utf-8"), as_version=4)
-            rebuild(book, empty)  # whatever is wrong with its cells shows here
-        except Exception as error:  # a damaged file may fail in any way
-            note, book = f"the notebook can't be read ({type(error).__name__}); marked as empty", empty
-    nbformat.write(book, target / released.name)
-    for name, data in files.items():
-        plain = Path(name.replace("\\", "/")).name
-        if not name.endswith(".ipynb") and plain not in ("README.md",):
-            (target / plain).write_bytes(data)
-    return note
+        got = "a notebook that can't be read" if any(".ipynb" in note for note in notes) else "no notebook"
+        notes.append(f"got {got}, wanted {name}; {EMPTY}")
+    elif chosen.answers == 0:
+        notes.append(_why_empty(chosen, others))
+    elif chosen.note:
+        notes.append(chosen.note)
+    record["answers"] = chosen.answers if chosen else 0
+    emptied = bool(notes) and notes[-1].endswith(EMPTY)
+    (target / name).write_bytes(chosen.text if chosen and not emptied else nbformat.writes(released).encode("utf-8"))
+    notes += _write_files([file for handed in every for file in files[id(handed)]], target)
+
+
+def _why_empty(book: Book, others: dict) -> str:
+    """Why a notebook has no answer of this assignment: another assignment's, something else, or nothing written."""
+    for other, released in others.items():
+        known: Any = nbformat.reads(book.text.decode("utf-8"), as_version=4)
+        relabel(known, released)
+        if len({_label(c) for c in known.cells} & {_label(c) for c in released.cells}) > book.known:
+            return f"{book.path} is {other}'s notebook; {EMPTY}"
+    if book.known == 0:
+        return f"{book.path} has no cell of this assignment; {EMPTY}"
+    return "nothing is answered"
+
+
+def _write_files(files: list[tuple[inbox.Item, bytes]], target: Path) -> list[str]:
+    """The other files, beside the notebook; Canvas' `runs-1.json` of a second try also as `runs.json`."""
+    left, wanted = [], {}
+    for item, data in files:
+        name = item.path.split("/")[-1]
+        if name.lower().endswith(".ipynb") or name == "README.md":  # README.md: the page that we gave out
+            continue
+        if name in wanted or name in ("", ".", "..", "timestamp.txt") or len(name.encode()) > LONGEST_NAME:
+            left.append(item.path if len(item.path) <= 80 else f"{item.path[:80]}...")
+        else:
+            wanted[name] = data
+    for name, data in list(wanted.items()):
+        wanted.setdefault(AGAIN.sub(r"\1", name), data)
+    for name, data in wanted.items():
+        (target / name).write_bytes(data)
+    return [f"files left out (a name twice, too long or taken): {inbox.some(left)}"] if left else []
