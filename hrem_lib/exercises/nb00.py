@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hrem_lib.exercises import Wrong, expect_close
-from hrem_lib.exercises.compare import Case, compare
+from hrem_lib.exercises.probes import Case, compare
 
 # (similarity, image_of_caption), small enough to be printed
 SMALL = (

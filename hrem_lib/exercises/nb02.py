@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from hrem_lib.attention import EncoderLayer
 from hrem_lib.exercises import Wrong, expect_close
-from hrem_lib.exercises.compare import Case, answer, compare
-from hrem_lib.exercises.probes import expect_dtype, expect_gradient
+from hrem_lib.exercises.probes import Case, answer, compare, expect_dtype, expect_gradient
 
 
 def _padded(x: list, mask: list) -> tuple[Tensor, Tensor]:

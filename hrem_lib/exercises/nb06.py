@@ -11,7 +11,7 @@ from torch import Tensor
 from hrem_lib import config as configs
 from hrem_lib import data, losses
 from hrem_lib.exercises import Wrong, expect_close
-from hrem_lib.exercises.cases import answer, name_mistake, show
+from hrem_lib.exercises.probes import answer, name_mistake, show
 from hrem_lib.model import HREM, build_model
 from hrem_lib.text import Vocabulary, split_words
 

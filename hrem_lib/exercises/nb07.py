@@ -8,8 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hrem_lib.exercises import Wrong, expect_close
-from hrem_lib.exercises.cases import answer, name_mistake, show
-from hrem_lib.exercises.probes import expect_dtype
+from hrem_lib.exercises.probes import answer, expect_dtype, name_mistake, show
 from hrem_lib.plots.retrieval import picture_facts
 from hrem_lib.sample_world import catalog
 

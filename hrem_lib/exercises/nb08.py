@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from hrem_lib.attention import EncoderLayer
 from hrem_lib.encoders import FragmentRelations, ImageEncoder, RegionProjection
 from hrem_lib.exercises import Wrong, expect_close
-from hrem_lib.exercises.cases import answer, show
-from hrem_lib.exercises.probes import ask, expect_dtype
+from hrem_lib.exercises.probes import answer, ask, expect_dtype, show
 
 # ---- a: names and layout of one module ---------------------------------------------------------------------------
 

@@ -1,10 +1,15 @@
-"""What every check asks of a student's function beside right numbers: inputs unchanged, gradients, types."""
+"""What checks ask of a student's function: right on every case, inputs unchanged, gradients, types.
+
+On a hand example two mistakes often give the same numbers. So a mistake is named only if it gives the student's
+answers everywhere; else the first case that differs is the counterexample.
+"""
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +17,8 @@ import torch
 from torch import Tensor
 
 from hrem_lib.exercises import Wrong, expect_close
+
+Case = tuple[str, tuple]  # the input in words, e.g. "for a batch of one", and the arguments
 
 
 def ask(fn: Callable, *args: Any, **keywords: Any) -> Any:
@@ -27,6 +34,103 @@ def ask(fn: Callable, *args: Any, **keywords: Any) -> Any:
         if not _same(before, after):
             raise Wrong(f"Your function changes its argument {_name(fn, number)}; its caller needs it: work on a copy.")
     return result
+
+
+def answer(fn: Callable, case: str, *args: Any) -> Any:
+    """As `ask`; where the student's code stops, the sentence tells the case."""
+    try:
+        return ask(fn, *args)
+    except (Wrong, NotImplementedError):
+        raise
+    except Exception as error:  # the student's own code may raise anything
+        text = textwrap.shorten(str(error), 200).rstrip(".")
+        raise Wrong(f"Your code stops {case} with {type(error).__name__}: {text}.", "stopped") from None
+
+
+def compare(
+    fn: Callable,
+    slow: Callable,
+    cases: Sequence[Case],
+    mistakes: Mapping[str, Callable],
+    name: str = "result",
+    tol: float = 1e-5,
+    differ: Callable[[Any, Any, str], None] | None = None,
+) -> None:
+    """Refuse a function that differs from the solution in one of the cases.
+
+    A known mistake is named only where it gives the student's answers in *all* cases: in one of them it may be chance.
+    Otherwise the first case that differs is the counterexample.
+
+    Args:
+        fn, slow: the student's function and the solution
+        cases: small ones first
+        mistakes: {sentence: function with this mistake}
+        name, tol: as for `expect_close`
+        differ: `differ(got, wanted, case)` raises `Wrong` where two answers differ; default `expect_close`
+    """
+    differ = differ or (lambda got, wanted, case: expect_close(got, wanted, name, tol=tol, case=case))
+    wanted = [slow(*copy.deepcopy(args)) for _, args in cases]
+    answers, faults = [], []
+    for (case, args), right in zip(cases, wanted, strict=True):
+        try:
+            got = answer(fn, case, *args)
+        except Wrong as wrong:
+            faults.append(wrong)
+            continue
+        wrong = _difference(differ, got, right, case)
+        answers.append((args, got, wrong is not None))
+        faults += [wrong] if wrong else []
+    if faults:
+        for words, mistake in mistakes.items():
+            if _explains(mistake, answers, differ):
+                raise Wrong(words)
+        raise faults[0]
+
+
+def _difference(differ: Callable, got: Any, wanted: Any, case: str) -> Wrong | None:
+    try:
+        differ(got, wanted, case)
+    except Wrong as wrong:
+        return wrong
+    return None
+
+
+def _explains(mistake: Callable, answers: list[tuple[tuple, Any, bool]], differ: Callable) -> bool:
+    """Whether a mistake gives all the student's answers, and a wrong one among them."""
+    explained = False
+    for args, got, wrong in answers:
+        try:
+            value = mistake(*copy.deepcopy(args))
+        except Exception:  # the mistake has no answer here, so this case says nothing
+            continue
+        if _difference(differ, got, value, ""):
+            return False
+        explained = explained or wrong
+    return explained
+
+
+def name_mistake(got: Any, known: Iterable[tuple[str, Any]], tol: float = 1e-6) -> None:
+    """Name the mistake that gives the student's values, if there is one.
+
+    Args:
+        got: the student's values on an input on which no two mistakes agree by chance
+        known: (sentence, values of the mistake)
+        tol: largest difference
+    """
+    for text, values in known:
+        try:
+            one, other = np.asarray(got, dtype=float), np.asarray(values, dtype=float)
+        except (TypeError, ValueError, RuntimeError):
+            continue
+        if one.shape == other.shape and np.allclose(one, other, rtol=0, atol=tol, equal_nan=True):
+            raise Wrong(text)
+
+
+def show(values: Any) -> str:
+    """A small array or tensor, or a dictionary of them, as a student would type it."""
+    if isinstance(values, dict):
+        return "{" + ", ".join(f"{name!r}: {show(value)}" for name, value in values.items()) + "}"
+    return str(values.tolist()) if isinstance(values, np.ndarray | Tensor) else str(values)
 
 
 def expect_gradient(fn: Callable, slow: Callable, *args: Any, by: int = 0) -> None:

@@ -702,7 +702,7 @@ check("01c", collate)
 # ### Exercise 01d: repair the projection
 # Difficulty: medium · Minutes: 6 · [solutions](solutions/01_feature_extraction_solutions.ipynb)
 #
-# `broken` of "Break it" is the patient. Write `project` so that neither FC nor BatchNorm ever sees padding. Masked rows of the result are zero. Call each layer once, on features of its own type (float32 or float64), which the result keeps; a mask may have holes.
+# `broken` of "Break it" is the patient. Write `project` so that neither FC nor BatchNorm ever sees padding. Masked rows of the result are zero. Call each layer once; a mask may have holes.
 #
 # <details><summary>Hint</summary>
 #
@@ -711,7 +711,7 @@ check("01c", collate)
 # </details>
 
 # %% [markdown] tags=["solution"]
-# **Idea**: take the real rows out, project them, put them back into zeros. **Usual mistake**: to zero the padding before or after the layers: BatchNorm counts rows of zeros, too. Another: `torch.zeros` without a type, which is float32 and takes no float64 rows.
+# **Idea**: take the real rows out, project them, put them back into zeros. **Usual mistake**: to zero the padding before or after the layers: BatchNorm counts rows of zeros, too.
 # **Cost**: less than the broken version, since padding passes no layer; taking out and putting back are two copies.
 
 # %% tags=["exercise"]

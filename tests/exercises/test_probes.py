@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hrem_lib.exercises import Wrong
-from hrem_lib.exercises.compare import compare
+from hrem_lib.exercises.probes import compare
 
 CASES = [("for x = [2.0]", (torch.tensor([2.0]),)), ("for x = [3.0, -1.0]", (torch.tensor([3.0, -1.0]),))]
 MISTAKES = {"You double.": lambda x: 2 * x, "You stop.": lambda x: x.no_such_name}
@@ -34,7 +34,7 @@ def test_equal_numbers_in_one_case_do_not_name_a_mistake():
 
 def test_the_case_stands_where_the_code_stops():
     kind, text = told(lambda x: x.view(1) ** 2)
-    assert kind == "stopped" and text.startswith("Your code stopped for x = [3.0, -1.0] with RuntimeError")
+    assert kind == "stopped" and text.startswith("Your code stops for x = [3.0, -1.0] with RuntimeError")
 
 
 def test_a_changed_argument_spoils_no_expectation():
