@@ -397,6 +397,28 @@ def test_wrong_answers_do_not_get_full_points(question):
     assert not passed
 
 
+RUNS = {  # wrong runs.json of D5, as a change of right ones
+    "a seed is missing": "runs.pop()",
+    "two seeds": "runs[:] = [r for r in runs if r['seed'] != 2]",
+    "chosen on test": "runs[0]['selected_on'] = 'test'",
+    "another section": "for r in runs:\n    r['change'] = {'training.epochs': 9} if r['change'] else {}",
+    "two settings": "for r in runs:\n    r['change'] = {**r['change'], 'model.dropout': 0.1} if r['change'] else {}",
+    "no base": "for r in runs:\n    r['change'] = r['change'] or {'model.heads': 2}",
+    "the sum is another": "runs[3]['dev']['rSum'] += 1",
+    "copied": "runs[1]['test'] = runs[0]['test']",
+    "no such recall": "runs[2]['test']['i2t']['R@1'] += 0.3\nruns[2]['test']['rSum'] += 0.3",
+    "more than all": "gain = 200 - runs[2]['test']['i2t']['R@10']\nruns[2]['test']['i2t']['R@10'] = 200.0\n"
+    "runs[2]['test']['rSum'] += gain",
+}
+
+
+@pytest.mark.parametrize("wrong", RUNS)
+def test_wrong_runs_do_not_get_full_points(wrong):
+    right = "import copy\nruns = copy.deepcopy(runs)\n"
+    assert points("D", "D5", right)[0] == 4
+    assert points("D", "D5", right + RUNS[wrong])[0] < 4
+
+
 # ---- premises
 
 

@@ -366,7 +366,7 @@ with part("D5", "the figures of each run agree with each other", 2, hidden=True)
             recalls = [[r[name][d][f"R@{k}"] for k in (1, 5, 10)] for d in ("i2t", "t2i")]
             expect_close(sum(map(sum, recalls)), r[name]["rSum"], tol=0.01)
             for row, grid in zip(recalls, (200, 1000)):
-                if sorted(row) != row or any(abs(x * grid / 100 - round(x * grid / 100)) > 1e-3 for x in row):
+                if sorted(row) != row or not 0 <= row[0] <= row[2] <= 100 or any(abs(x * grid / 100 - round(x * grid / 100)) > 1e-3 for x in row):
                     raise Wrong("figures")
     if len({json.dumps(r["test"]) for r in runs}) != len(runs):
         raise Wrong("equal runs")
