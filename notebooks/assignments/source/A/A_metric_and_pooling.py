@@ -380,8 +380,8 @@ assert found["best"] not in (0.003, 10.0), f"A7: the best temperature is {found[
 
 # %% [markdown] manual="A7" points=5
 # ### BEGIN SOLUTION
-# At small t each dimension is the maximum of the fragments (MaxPool with k = 1), at large t the mean (AvgPool): exp(x/t) becomes one-sided or flat. With this course's seed the curve runs
-# {{found["curve"]}}: of these the best is t = {{f"{found['best']:g}"}}, {{f"{found['all'][found['best']] - found['all'][0.003]:.2f}"}} above the maximum's end and {{f"{found['all'][found['best']] - found['all'][10.0]:.2f}"}} above the mean's; the standard error of one point is about 0.04. Since the same pictures are used, their
+# At small t each dimension is the maximum of the fragments (MaxPool with k = 1), at large t the mean (AvgPool): exp(x/t) becomes one-sided or flat.
+# The figures of this course's curve stand in the rubric; the standard error of one point is about 0.04. Since the same pictures are used, their
 # luck is common to both points: the *difference* is known better than each value, and the jackknife should be taken of the difference. The best t was chosen on these pictures, so its MRR is too good; choose t on dev and report on test once.
 # ### END SOLUTION
 
@@ -394,7 +394,8 @@ assert found["best"] not in (0.003, 10.0), f"A7: the best temperature is {found[
 # - 1 point: says honestly whether the data can tell (with 80 pictures mostly: not between neighbors).
 # - 1 point: choosing t and reporting on the same pictures is optimistic; dev chooses, test judges.
 #
-# No point for the value of the best t as such: it depends on the course's seed.
+# No point for the value of the best t as such: it depends on the course's seed. With yours the curve runs
+# {{found["curve"]}}; the best of these, t = {{f"{found['best']:g}"}}, is {{f"{found['all'][found['best']] - found['all'][0.003]:.2f}"}} above the maximum's end and {{f"{found['all'][found['best']] - found['all'][10.0]:.2f}"}} above the mean's.
 
 # %% [markdown]
 # ## A8. Two papers (3 points, marked by a person)

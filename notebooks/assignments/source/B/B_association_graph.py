@@ -429,9 +429,9 @@ assert len(set(others.tolist())) > 1, "B7: all actions are equally frequent"
 
 # %% [markdown] manual="B7" points=5
 # ### BEGIN SOLUTION
-# With this course's seed: precision {{f"{found['tenth'][0]:.2f}"}} at recall {{f"{found['tenth'][1]:.2f}"}} with a share of 0.1, {{f"{found['same'][0]:.2f}"}} at {{f"{found['same'][1]:.2f}"}} with a threshold: the two curves lie close together where all actions are about equally rare, so that rows want about equally many links. With a share every row gets
-# the same number, so a picture whose action nobody shares must take strangers, and one of a common action must leave true neighbors out; with a threshold a picture that is like everybody collects links. At rho = 0.5 recall is {{f"{found['half'][1]:.2f}"}} and precision {{f"{found['half'][0]:.2f}"}},
-# about twice the base rate of {{f"{found['base']:.2f}"}}: "connection" there excludes the less similar half, it does not select neighbors; the relevance must do that. In a
+# The two curves lie close together where all actions are about equally rare, so that rows want about equally many links. With a share every row gets
+# the same number, so a picture whose action nobody shares must take strangers, and one of a common action must leave true neighbors out; with a threshold a picture that is like everybody collects links. At rho = 0.5 recall is near 1 and precision
+# about twice the base rate: "connection" there excludes the less similar half, it does not select neighbors; the relevance must do that. In a
 # batch of twice the size the share doubles the number of links of each row, true or not, and precision stays; with a threshold the number of links grows as there are more similar nodes, and nothing else changes for a pair.
 # ### END SOLUTION
 
@@ -443,6 +443,8 @@ assert len(set(others.tolist())) > 1, "B7: all actions are equally frequent"
 # - 1 point: reason by numbers of true neighbors (a share forces links upon rare actions, a threshold lets some rows collect many).
 # - 1 point: ρ = 0.5 excludes the worse half and selects little: precision near the base rate.
 # - 1 point: batch size: the share scales the number of links, a threshold judges each pair by itself.
+#
+# With your seed: precision {{f"{found['tenth'][0]:.2f}"}} at recall {{f"{found['tenth'][1]:.2f}"}} with a share of 0.1, {{f"{found['same'][0]:.2f}"}} at {{f"{found['same'][1]:.2f}"}} with a threshold; at ρ = 0.5 precision {{f"{found['half'][0]:.2f}"}}, recall {{f"{found['half'][1]:.2f}"}}; base rate {{f"{found['base']:.2f}"}}.
 
 # %% [markdown]
 # ## B8. The missing partner (3 points, marked by a person)

@@ -455,7 +455,7 @@ assert found["linked"] < 32, "C8: every partner is connected"
 # ### BEGIN SOLUTION
 # A row's softmax holds two blocks. Raising i2t adds to the picture rows' scores of captions, so their attention moves from pictures (i2i) to captions, first of all to those with the largest S, the partner among them; caption rows use
 # t2i and t2t, which are untouched (only the next layer would see changed pictures). i2t and t2i raise the partner's share, i2i and t2t lower it: they give the mass to the node itself (S = 1) and its lookalikes, and a softmax
-# shares one unit. With this course's seed the partner has only {{f"{found['partner'][0][1]:.3f}"}} ({{f"{found['partner'][2][2]:.3f}"}} with t2i at 6, {{f"{found['partner'][0][2]:.3f}"}} with i2i at 6): a partner gets no special place in equation (7), and {{32 - found["linked"]}} of the 32 links to a partner are not there at all. L(v-bar, u) rewards a large i2t strength: the picture's enhanced embedding copies its caption. Then it holds little of the picture itself, the loss is easy, and v learns less from it.
+# shares one unit. The partner's share is small: a partner gets no special place in equation (7), and many are not connected at all. L(v-bar, u) rewards a large i2t strength: the picture's enhanced embedding copies its caption. Then it holds little of the picture itself, the loss is easy, and v learns less from it.
 # ### END SOLUTION
 
 # %% [markdown] rubric="C8"
@@ -466,6 +466,8 @@ assert found["linked"] < 32, "C8: every partner is connected"
 # - 1 point: competition within one softmax explains why i2i lowers the partner's share; it is small since many partners are not connected.
 # - 1 point: names the crossed or enhanced loss (v̄ with u) as the one that rewards listening to the caption.
 # - 1 point: says what goes wrong (the answer leaks, the plain embedding learns less, one neighbor takes all).
+#
+# With your seed the partner's share is {{f"{found['partner'][0][1]:.3f}"}}, {{f"{found['partner'][0][2]:.3f}"}} with i2i at 6, {{f"{found['partner'][2][2]:.3f}"}} with t2i at 6; {{32 - found["linked"]}} of the 32 links to a partner are not there.
 
 # %% [markdown]
 # ## C9. Why not at test time? (3 points, marked by a person)
