@@ -10,8 +10,11 @@ student's functions stand for calls into a process of their own (`notebooks/assi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from hrem_lib.exercises import Wrong
 
@@ -69,6 +72,34 @@ def total(question: str, points: float) -> float:
     else:
         print(f"{question}: {earned:g} of {points:g}.")
     return float(earned)
+
+
+class unchanged:
+    """Refuse a function that changes what it is given: `with unchanged(scores=scores): got = f(scores)`.
+
+    Args:
+        inputs: arrays, tensors or lists by the name that the sentence gives them
+    """
+
+    def __init__(self, **inputs: Any):
+        self.inputs, self.before = inputs, copy.deepcopy(inputs)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        for name, before in self.before.items():
+            now = self.inputs[name]
+            same = now == before if isinstance(now, list) else np.array_equal(now, before, equal_nan=True)
+            if kind is None and not same:
+                raise Wrong(f"Your function changed the {name} that came in; work on a copy.")
+
+
+def expect_type(got: Any, wanted: Any, name: str = "result") -> None:
+    """Refuse a result of another type of numbers, e.g. `expect_type(got, torch.bool, "connection")`."""
+    found = getattr(got, "dtype", type(got).__name__)
+    if found != wanted:
+        raise Wrong(f"The {name} should be of type {wanted}, yours is {found}.")
 
 
 def gradient(fn: Callable, *args: Any, by: int = 0) -> Any:

@@ -7,15 +7,20 @@ python course.py feedback A [MARKS.csv]   both anew, after a person has marked t
                                           table with the columns student, question, points, comment)
 python course.py similar A                pairs of submissions with equal answers
 python course.py points                   the questions and points of all assignments
+python course.py check [A ...]            the solution gets all points, the version of the students none, premises hold
+python course.py rerun D STUDENT          train a run of a student's runs.json again (--run 2: the second one)
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
+import json
 import os
 import shutil
 import sys
+import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -181,6 +186,89 @@ def show_points() -> None:
         print(f"{name}: {tests} points by tests, {person} by a person:", *(f"{q} {p}" for q, (p, _) in found.items()))
 
 
+def check(names: list[str]) -> int:
+    """Print a line for each assignment; 1 where a solution loses points, a stub earns some or a premise fails."""
+    course, faults = build.settings(HERE), 0
+    with sandbox.Workers() as workers:
+        for name in names or list(build.assignments(HERE)):
+            source = _source(name)
+            try:
+                book, _ = build.notebook(source, course["course_seed"])
+            except UserError as error:
+                faults += 1
+                print(error, flush=True)
+                continue
+            wanted = {question: points for question, (points, by_test) in build.points(book).items() if by_test}
+            solution, stub = (_earned(book, name, solved, workers, course["limits"]) for solved in (True, False))
+            wrong = [f"{q}: the solution gets {solution[q]:g} of {p:g}" for q, p in wanted.items() if solution[q] != p]
+            wrong += [f"{q}: the version of the students gets {stub[q]:g}" for q in wanted if stub[q]]
+            faults += bool(wrong)
+            right = f"solution {sum(solution.values()):g} of {sum(wanted.values()):g}, stub 0, premises hold"
+            print(f"{name}: {'; '.join(wrong) or right}", flush=True)
+    return 1 if faults else 0
+
+
+def _earned(book: nbformat.NotebookNode, name: str, solved: bool, workers: sandbox.Workers, limits: dict) -> dict:
+    """Points of each question that a test marks, for the solution or the version of the students."""
+    mine = copy.deepcopy(book)
+    for cell in mine.cells:
+        if cell.metadata.nbgrader.solution:
+            cell.source = build.solved(cell.source) if solved else build.stub(cell.source, cell.cell_type == "code")
+    with tempfile.TemporaryDirectory() as empty:
+        files = HERE / "planted" / name if solved else Path(empty)
+        steps.run(mine, book, workers, files if files.is_dir() else Path(empty), HERE, limits)
+    earned = {}
+    for cell in mine.cells:
+        if cell.metadata.nbgrader.grade and not cell.metadata.nbgrader.solution:
+            results = [o.data["text/plain"] for o in cell.outputs if o.output_type == "execute_result"]
+            earned[cell.metadata.nbgrader.grade_id] = float(results[0]) if results else 0.0
+    return earned
+
+
+def rerun(name: str, student: str, number: int) -> None:
+    """Train one run of a student's runs.json again, with our code only, and say how far its figures are."""
+    path = HERE / "submitted" / student / name / "runs.json"
+    if not path.is_file():
+        raise UserError(f"{student}: no runs.json in submitted/{student}/{name}, wanted a graded submission")
+    try:
+        runs = json.loads(path.read_text(encoding="utf-8"))
+        told = [{k: run[k] for k in ("change", "seed", "dev", "test", "versions")} for run in runs]
+        figures = [_figures(run) for run in told]
+        fits = all(isinstance(run["change"], dict) and type(run["seed"]) is int for run in told)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path.name} of {student}: not the runs of train_once ({type(error).__name__})") from None
+    if not 1 <= number <= len(told):
+        raise UserError(f"--run: got {number}, wanted 1 to {len(told)}")
+    change, seed = told[number - 1]["change"], told[number - 1]["seed"]
+    if not fits or len(change) > 1 or not all(k.startswith(("model.", "graph.", "loss.", "sampling.")) for k in change):
+        raise UserError(f"run {number} of {student}: got the change {change}, wanted none or one setting as D5 asks")
+    names: dict = {}
+    for cell in build.notebook(_source(name), build.settings(HERE)["course_seed"])[0].cells:
+        if cell.metadata.get("hrem", {}).get("given") in ("setup", "helper"):
+            exec(cell.source, names)
+    if "train_once" not in names:
+        raise UserError(f"assignment {name}: trains nothing, wanted D")
+    again = names["train_once"](change, seed)
+    apart = {k: abs(v - figures[number - 1][k]) for k, v in _figures(again).items()}
+    told_rsum, rsum = told[number - 1]["dev"]["rSum"], again["dev"]["rSum"]
+    print(f"{student}, run {number} ({change or 'base'}, seed {seed}): dev rSum {told_rsum:.1f}, again {rsum:.1f}")
+    worst = max(apart, key=lambda k: apart[k])
+    if apart[worst] < 0.051:  # figures have one decimal
+        print("equal: all 14 figures")
+    else:
+        print(f"different: {worst} by {apart[worst]:.1f}. Trained with {told[number - 1]['versions']}; see the README.")
+
+
+def _figures(run: dict) -> dict[str, float]:
+    recalls = {
+        f"{s} {d} R@{k}": float(run[s][d][f"R@{k}"])
+        for s in ("dev", "test")
+        for d in ("i2t", "t2i")
+        for k in (1, 5, 10)
+    }
+    return recalls | {f"{s} rSum": float(run[s]["rSum"]) for s in ("dev", "test")}
+
+
 def main(words: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -194,12 +282,21 @@ def main(words: list[str] | None = None) -> int:
     second.add_argument("marks", nargs="?", type=Path)
     commands.add_parser("similar").add_argument("name")
     commands.add_parser("points")
+    commands.add_parser("check").add_argument("names", nargs="*")
+    again = commands.add_parser("rerun")
+    again.add_argument("name")
+    again.add_argument("student")
+    again.add_argument("--run", type=int, default=1)
     args = parser.parse_args(words)
     try:
         if args.command == "release":
             release(args.names)
         elif args.command == "points":
             show_points()
+        elif args.command == "check":
+            return check(args.names)
+        elif args.command == "rerun":
+            rerun(args.name, args.student, args.run)
         elif args.command == "similar":
             similar(args.name)
         else:

@@ -6,10 +6,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from grader import build  # noqa: E402
-from grader.steps import ClearAnswers, HideTests, Rebuild, RunApart  # noqa: E402
+from grader import build, pages  # noqa: E402
+from grader.steps import ClearAnswers, HideTests, KeepPictures, PlainText, Rebuild, RunApart  # noqa: E402
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor  # noqa: E402
 from nbgrader import preprocessors as steps  # noqa: E402
+from nbgrader.server_extensions.formgrader import handlers  # noqa: E402
 
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = build.settings(HERE)["course_id"]
@@ -28,7 +29,9 @@ c.GenerateAssignment.preprocessors = [  # nbgrader's own, without tests made fro
     steps.CheckCellMetadata,
 ]
 c.Autograde.sanitize_preprocessors = [
+    KeepPictures,  # into the text of an answer, which is all that the next step takes
     Rebuild,  # the released notebook with the answers in it
+    PlainText,  # no HTML in them
     steps.DeduplicateIds,
     steps.OverwriteKernelspec,
     steps.OverwriteCells,
@@ -42,3 +45,6 @@ c.Autograde.autograde_preprocessors = [
     steps.CheckCellMetadata,
 ]
 c.GenerateFeedback.preprocessors = [steps.GetGrades, HideTests, CSSHTMLHeaderPreprocessor]
+# Feedback and formgrader: cleaned Markdown, formulas as MathML, a page that loads nothing (grader/pages.py).
+c.HTMLExporter.filters = {"markdown2html": pages.markdown2html}
+c.HTMLExporter.extra_template_basedirs = [str(HERE / "grader" / "templates"), handlers.template_path]

@@ -11,14 +11,21 @@ its first line:
     # %% test="A1" points=6          marks, with hidden parts between ### BEGIN HIDDEN TESTS and ### END HIDDEN TESTS
     # %% [markdown] manual="A7" points=4     a person marks it; a model answer stands between the solution marks
     # %% [markdown] rubric="A7"      in no notebook: goes into rubrics/NAME.md with the model answer
+    # %% premise="A7"                in no notebook: asserts what the question takes for granted, with the data and the
+                                     solutions of the cells above; its `found` is there for {{...}} in the cells below
 
 `{{expression}}` is replaced by its value. The numbers cell has `np`, `torch`, `rng`, `data_seed` (students may see it)
-and `hidden_seed` (only in hidden tests). The seeds follow from `course_seed` by SHA-256, one for each assignment.
+and `hidden_seed` (only in hidden tests). The seeds follow from `course_seed` by SHA-256, one for each assignment. Where
+a premise does not hold, the next data seed is taken; the same `course_seed` always gives the same assignment.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
 import hashlib
+import io
 import re
 import tomllib
 from pathlib import Path
@@ -34,6 +41,7 @@ COURSE = Path(__file__).resolve().parent.parent
 MARK = re.compile(r"\{\{(.+?)\}\}")
 SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 BEGIN = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
+TRIES = 10  # data seeds
 HIDDEN = re.compile(r"^ *### BEGIN HIDDEN TESTS\n.*?^ *### END HIDDEN TESTS\n?", re.DOTALL | re.MULTILINE)
 
 
@@ -62,18 +70,39 @@ def assignments(course: Path) -> dict[str, Path]:
 
 
 def notebook(source: Path, course_seed: str) -> tuple[nbformat.NotebookNode, str]:
-    """The nbgrader source notebook of an assignment (with solutions and hidden tests), and its rubrics as Markdown."""
-    name = source.parent.name
-    data_seed, hidden_seed = (seed_of(course_seed, name, use) for use in ("data", "hidden"))
+    """The nbgrader source notebook of an assignment (with solutions and hidden tests), and its rubrics as Markdown.
+
+    Raises:
+        UserError: a premise of a question holds for no data seed.
+    """
+    return copy.deepcopy(_notebook(source.read_text(encoding="utf-8"), source.parent.name, course_seed))
+
+
+@functools.cache
+def _notebook(text: str, name: str, course_seed: str) -> tuple[nbformat.NotebookNode, str]:
+    failed = None
+    for attempt in range(TRIES):
+        try:
+            return _attempt(text, name, course_seed, f"data {attempt}" if attempt else "data")
+        except AssertionError as error:
+            failed = error
+    raise UserError(f"assignment {name}: {failed}, for {TRIES} data seeds; change the task or the course_seed")
+
+
+def _attempt(text: str, name: str, course_seed: str, data: str) -> tuple[nbformat.NotebookNode, str]:
+    data_seed, hidden_seed = (seed_of(course_seed, name, use) for use in (data, "hidden"))
     numbers: dict[str, Any] = {"np": np, "torch": torch, "data_seed": data_seed, "hidden_seed": hidden_seed}
     numbers["rng"] = np.random.default_rng(seed_of(course_seed, name, "numbers"))
     cells, rubrics, models = [], [f"# Rubrics of assignment {name}"], {}
-    for place, cell in enumerate(jupytext.read(source).cells):
+    for place, cell in enumerate(jupytext.reads(text, fmt="py:percent").cells):
         meta = cell.metadata
         if "numbers" in meta:
             exec(cell.source, numbers)
             continue
         code = cell.cell_type == "code"
+        if "premise" in meta:
+            numbers["found"] = _found(cells, cell.source)
+            continue
         text = MARK.sub(lambda found: _shown(eval(found[1], numbers), code), cell.source)  # noqa: B023
         if "rubric" in meta:
             rubrics.append(f"{text}\n\n**Model answer**\n\n{models.get(meta['rubric'], '')}")
@@ -97,6 +126,18 @@ def notebook(source: Path, course_seed: str) -> tuple[nbformat.NotebookNode, str
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
     return book, "\n\n".join(rubrics) + "\n"
+
+
+def _found(cells: list, premise: str) -> dict:
+    """What a premise found, run behind the course's cells with the solutions in them."""
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for cell in cells:
+            grade = cell.metadata.nbgrader
+            if cell.cell_type == "code" and (grade.solution or not grade.grade):
+                exec(solved(cell.source), names)
+        exec(premise, names)
+    return names["found"]
 
 
 def _shown(value: Any, code: bool) -> str:

@@ -15,7 +15,7 @@ from hrem_lib.exercises import grading
 from nbgrader import utils
 from nbgrader.preprocessors import ClearHiddenTests, NbGraderPreprocessor
 
-from grader import build, intake, sandbox
+from grader import build, intake, pages, sandbox
 
 shared: dict[str, Any] = {}  # "workers": the `Workers` of a grading run; made anew where nbgrader is called by itself
 
@@ -38,6 +38,26 @@ class Rebuild(NbGraderPreprocessor):
     def preprocess(self, nb: nbformat.NotebookNode, resources: dict) -> tuple[nbformat.NotebookNode, dict]:
         """Whatever was deleted, moved, copied or edited outside the answers is as it was."""
         return intake.rebuild(nb, _notebook(self, resources, "release")), resources
+
+
+class KeepPictures(NbGraderPreprocessor):
+    """Before `Rebuild`: pictures that a student pasted into a text cell (see `pages.with_pictures`)."""
+
+    def preprocess_cell(self, cell: nbformat.NotebookNode, resources: dict, index: int) -> tuple:
+        """Attached pictures become part of the text."""
+        if cell.cell_type == "markdown":
+            cell.source = pages.with_pictures(cell.source, cell.get("attachments", {}))
+        return cell, resources
+
+
+class PlainText(NbGraderPreprocessor):
+    """After `Rebuild`: no HTML in what a student wrote. The submission itself stays as it came."""
+
+    def preprocess_cell(self, cell: nbformat.NotebookNode, resources: dict, index: int) -> tuple:
+        """See `pages.plain_markdown`; the course's own cells are left alone."""
+        if cell.cell_type == "markdown" and not cell.metadata.get("nbgrader", {}).get("locked"):
+            cell.source = pages.plain_markdown(cell.source)
+        return cell, resources
 
 
 class RunApart(NbGraderPreprocessor):

@@ -46,6 +46,6 @@ def match_shares(best, mask, edges):
 
 # %% planted="no-edge-cases" answer="B6"
 def precision_recall(connection, truth):
-    links, true = connection.fill_diagonal_(False), truth.clone().fill_diagonal_(False)
+    links, true = connection.clone().fill_diagonal_(False), truth.clone().fill_diagonal_(False)
     right = (links & true).sum().item()
     return right / links.sum().item(), right / true.sum().item()  # recall over all rows together; divides by zero

@@ -28,6 +28,7 @@ hand_pool = float((weights * [a, b]).sum() / weights.sum())
 # - The cell below each task tests your function and answers in a sentence. **Hidden tests** give the rest of the points: other numbers, edge cases, padding, a
 #   batch of one. They test what the task says, nothing else.
 # - The tasks *change* what the lessons and the library do. A function of the library is in general **not** the answer.
+# - A function leaves the arrays, tensors and lists that it is given as they are.
 # - Each call of your function may take ten seconds. Network and other processes are not there while your work is graded.
 
 # %% given="setup"
@@ -35,7 +36,7 @@ import numpy as np
 import torch
 from hrem_lib import checkpoints, data
 from hrem_lib.exercises import Wrong, expect_close, expect_shape
-from hrem_lib.exercises.grading import gradient, part, total
+from hrem_lib.exercises.grading import gradient, part, total, unchanged
 
 SEED = {{data_seed}}  # your course's
 
@@ -43,7 +44,7 @@ SEED = {{data_seed}}  # your course's
 # ## A1. A fair rule for ties (6 points)
 #
 # In the lesson a tie counts against us. That is safe, but it also punishes a model whose scores are coarse. Here a tie is shared: the rank of a right answer is **the number of wrong items that score higher,
-# plus half the number of wrong items that score exactly the same** (what a random order of the tied items gives on average). Write it for **text to image**.
+# plus half the number of wrong items that score exactly the same** (however close another score is; what a random order of the tied items gives on average). Write it for **text to image**.
 
 # %% answer="A1"
 def ranks_t2i(similarity, image_of_caption):
@@ -62,7 +63,8 @@ def ranks_t2i(similarity, image_of_caption):
 with part("A1", "three pictures and five captions by hand", 2):
     similarity = np.array({{sim}})
     image_of_caption = np.array({{owner}})
-    got = ranks_t2i(similarity, image_of_caption)
+    with unchanged(similarity=similarity):
+        got = ranks_t2i(similarity, image_of_caption)
     expect_shape(got, (5,), "array of ranks")
     against = np.array([sum(similarity[i, j] >= similarity[o, j] for i in range(3)) - 1 for j, o in enumerate(image_of_caption)])
     expect_close(got, np.array({{hand_ranks}}), "ranks", {
@@ -78,9 +80,10 @@ with part("A1", "random numbers with many ties, captions in any order", 2, hidde
     for n, m in ((4, 9), (7, 7), (12, 30)):
         s, own = numbers.integers(0, 4, (n, m)) / 4, numbers.integers(0, n, m)
         expect_close(ranks_t2i(s, own), loop_ranks(s, own))
-with part("A1", "random numbers without ties", 1, hidden=True):
-    s, own = numbers.standard_normal((9, 20)), numbers.integers(0, 9, 20)
-    expect_close(ranks_t2i(s, own), loop_ranks(s, own))
+with part("A1", "random numbers without ties, also very close ones", 1, hidden=True):
+    for scale in (1.0, 1e-9):
+        s, own = scale * numbers.standard_normal((9, 20)), numbers.integers(0, 9, 20)
+        expect_close(ranks_t2i(s, own), loop_ranks(s, own))
 with part("A1", "all scores equal, and one picture alone", 1, hidden=True):
     expect_close(ranks_t2i(np.full((6, 3), 0.3), np.array([5, 0, 2])), np.full(3, 2.5))
     expect_close(ranks_t2i(np.array([[0.1, 0.2]]), np.array([0, 0])), np.zeros(2))
@@ -103,7 +106,9 @@ def summary(ranks):
 
 # %% test="A2" points=4
 with part("A2", "four ranks by hand", 1):
-    got = summary(np.array({{some}}))
+    ranks = np.array({{[float(r) for r in some]}})
+    with unchanged(ranks=ranks):
+        got = summary(ranks)
     if not isinstance(got, dict) or set(got) != {"MedR", "MRR"}:
         raise Wrong("Wanted a dictionary with the keys MedR and MRR.")
     expect_close(got["MedR"], {{float(np.median(some) + 1)}}, "MedR", {
@@ -151,7 +156,8 @@ def recall_in_gallery(similarity, image_of_caption, gallery, k):
 # %% test="A3" points=5
 with part("A3", "a gallery of two pictures by hand", 1):
     similarity = np.array([[0.9, 0.1, 0.4, 0.8], [0.5, 0.6, 0.7, 0.3], [0.7, 0.2, 0.6, 0.9]])
-    got = recall_in_gallery(similarity, np.array([0, 1, 2, 0]), np.array([True, False, True]), 1)
+    with unchanged(similarity=similarity):
+        got = recall_in_gallery(similarity, np.array([0, 1, 2, 0]), np.array([True, False, True]), 1)
     # captions 0, 2 and 3 are queries; pictures 0 and 2 compete; caption 3 prefers picture 2
     expect_close(got, 200 / 3, "recall", {
         "Captions whose picture is not in the gallery count in yours; leave them out.": 75.0,
@@ -207,7 +213,9 @@ def jackknife_error(values, image_of_caption):
 
 # %% test="A4" points=5
 with part("A4", "three pictures with two captions each", 1):
-    got = jackknife_error(np.array({{values}}), np.array({{groups}}))
+    values, groups = np.array({{values}}), np.array({{groups}})
+    with unchanged(values=values, groups=groups):
+        got = jackknife_error(values, groups)
     expect_close(got, {{hand_error}}, "standard error", {
         "You left out one caption at a time; wanted one picture with all its captions.":
             {{float(np.std(values, ddof=1) / np.sqrt(6))}},
@@ -238,7 +246,7 @@ total("A4", 5)
 #
 # $$\mathrm{pool}(x)_d = \sum_n w_{nd}\, x_{nd}, \qquad w_{nd} = \frac{\exp(x_{nd} / t)}{\sum_m \exp(x_{md} / t)}$$
 #
-# For $t \to 0$ this is the maximum, for $t \to \infty$ the mean. Padding has no influence, whatever stands in it (NaN included); a large x or a tiny t gives no infinity; the gradient is finite.
+# For $t \to 0$ this is the maximum, for $t \to \infty$ the mean. Padding has no influence, whatever stands in it (NaN included); a large x or a tiny t gives no infinity; the gradient is right (it flows through the weights, too), finite, and zero in the padding.
 
 # %% answer="A5"
 def softmax_pool(x, mask, t):
@@ -259,10 +267,12 @@ with part("A5", "two fragments by hand", 1):
         "You multiplied by the temperature; wanted x / t.":
             torch.tensor([[{{float((np.exp(np.array([a, b]) * 2.0) * [a, b]).sum() / np.exp(np.array([a, b]) * 2.0).sum())}}]]),
     })
-with part("A5", "padding of zeros below negative fragments", 1):
-    x = torch.tensor([[[-1.0, -2.0], [-3.0, -1.0], [0.0, 0.0]]])
+with part("A5", "padding above negative fragments", 1):
+    x = torch.tensor([[[-1.0, -2.0], [-3.0, -1.0], [0.0, 0.0], [7.0, 7.0]]])
     whole = softmax_pool(x[:, :2], torch.tensor([[True, True]]), 0.5)
-    expect_close(softmax_pool(x, torch.tensor([[True, True, False]]), 0.5), whole, "pooled value (it must not change with padding)")
+    with unchanged(x=x):
+        got = softmax_pool(x, torch.tensor([[True, True, False, False]]), 0.5)
+    expect_close(got, whole, "pooled value (it must not change with padding)")
 ### BEGIN HIDDEN TESTS
 def loop_pool(x, mask, t):
     out = torch.zeros(x.size(0), x.size(2), dtype=torch.float64)
@@ -280,7 +290,7 @@ with part("A5", "random fragments against a loop", 1, hidden=True):
     expect_close(softmax_pool(x, mask, 0.7), loop_pool(x, mask, 0.7))
 with part("A5", "NaN, infinity and large numbers in the padding", 1, hidden=True):
     wanted = loop_pool(x, mask, 0.3)
-    for rubbish in (float("nan"), float("inf"), 1e4):
+    for rubbish in (float("nan"), float("inf"), -float("inf"), 1e4):
         expect_close(softmax_pool(x.masked_fill(~mask[..., None], rubbish), mask, 0.3), wanted)
 with part("A5", "limits: a tiny and a huge temperature", 1, hidden=True):
     high = x.masked_fill(~mask[..., None], -torch.inf).amax(1)
@@ -291,11 +301,13 @@ with part("A5", "large values in float32", 1, hidden=True):
     expect_close(softmax_pool((1e3 * x).float(), mask, 0.5), 1e3 * high, tol=0.5)
 with part("A5", "a batch of one with one fragment", 1, hidden=True):
     expect_close(softmax_pool(x[:1, :1], torch.ones(1, 1, dtype=torch.bool), 0.1), x[:1, 0])
-with part("A5", "the gradient is finite and zero in the padding", 1, hidden=True):
-    slope = gradient(softmax_pool, x.masked_fill(~mask[..., None], 3.0), mask, 0.5)
-    expect_close(torch.isfinite(slope).all(), True)
-    expect_close(slope[~mask].abs().max(), 0.0)
-    expect_close(slope.sum(1), torch.ones(4, 5))  # moving all fragments by c moves the result by c
+with part("A5", "the gradient is right, finite, and zero in the padding", 1, hidden=True):
+    for rubbish in (3.0, float("nan")):
+        slope = gradient(softmax_pool, x.masked_fill(~mask[..., None], rubbish), mask, 0.5)
+        expect_close(torch.isfinite(slope).all(), True)
+        expect_close(slope[~mask].abs().max(), 0.0)
+        weights = (x / 0.5).masked_fill(~mask[..., None], -torch.inf).softmax(1)
+        expect_close(slope, weights * (1 + (x - (weights * x).sum(1, keepdim=True)) / 0.5))
 ### END HIDDEN TESTS
 total("A5", 8)
 
@@ -343,14 +355,19 @@ def loop_mrr(r, rm, w, wm, t):
 with part("A6", "three temperatures", 2, hidden=True):
     for t in (0.03, 0.3, 3.0):
         expect_close(mrr_at(regions, region_mask, words, word_mask, t), loop_mrr(regions, region_mask, words, word_mask, t), tol=0.01)
-with part("A6", "fewer pairs, and vectors of very different length", 1, hidden=True):
+with part("A6", "fewer pairs, padding on both sides, and vectors of very different length", 1, hidden=True):
     dice = torch.Generator().manual_seed({{hidden_seed + 4}})
     r, w = torch.randn(12, 4, 8, generator=dice), torch.randn(12, 5, 8, generator=dice)
     r = r * torch.logspace(-1, 1, 12)[:, None, None]
-    rm, wm = torch.ones(12, 4, dtype=torch.bool), torch.arange(5) < torch.randint(1, 6, (12, 1), generator=dice)
+    rm, wm = (torch.arange(n) < torch.randint(1, n + 1, (12, 1), generator=dice) for n in (4, 5))
     expect_close(mrr_at(r, rm, w, wm, 0.5), loop_mrr(r, rm, w, wm, 0.5), tol=1e-3)
 ### END HIDDEN TESTS
 total("A6", 4)
+
+# %% premise="A7"
+found = {t: mrr_at(regions, region_mask, words, word_mask, t) for t in (0.003, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 10.0)}
+found = {"curve": ", ".join(f"{v:.2f} (t = {t:g})" for t, v in found.items()), "best": max(found, key=found.get), "all": found}
+assert found["best"] not in (0.003, 10.0), f"A7: the best temperature is {found['best']:g}, an end of the curve"
 
 # %% [markdown]
 # ## A7. Read the curve (5 points, marked by a person)
@@ -363,8 +380,8 @@ total("A6", 4)
 
 # %% [markdown] manual="A7" points=5
 # ### BEGIN SOLUTION
-# At small t each dimension is the maximum of the fragments (MaxPool with k = 1), at large t the mean (AvgPool): exp(x/t) becomes one-sided or flat. With the public seed the curve runs
-# 0.30 (t = 0.003), 0.42, 0.64 (t = 0.03), 0.56, 0.49, 0.50, 0.56 (t = 10): best near 0.03, far above the maximum's end, and above the mean's end by less than two standard errors of about 0.04. Since the same pictures are used, their
+# At small t each dimension is the maximum of the fragments (MaxPool with k = 1), at large t the mean (AvgPool): exp(x/t) becomes one-sided or flat.
+# The figures of this course's curve stand in the rubric; the standard error of one point is about 0.04. Since the same pictures are used, their
 # luck is common to both points: the *difference* is known better than each value, and the jackknife should be taken of the difference. The best t was chosen on these pictures, so its MRR is too good; choose t on dev and report on test once.
 # ### END SOLUTION
 
@@ -377,7 +394,8 @@ total("A6", 4)
 # - 1 point: says honestly whether the data can tell (with 80 pictures mostly: not between neighbors).
 # - 1 point: choosing t and reporting on the same pictures is optimistic; dev chooses, test judges.
 #
-# No point for the value of the best t as such: it depends on the course's seed.
+# No point for the value of the best t as such: it depends on the course's seed. With yours the curve runs
+# {{found["curve"]}}; the best of these, t = {{f"{found['best']:g}"}}, is {{f"{found['all'][found['best']] - found['all'][0.003]:.2f}"}} above the maximum's end and {{f"{found['all'][found['best']] - found['all'][10.0]:.2f}"}} above the mean's.
 
 # %% [markdown]
 # ## A8. Two papers (3 points, marked by a person)

@@ -28,6 +28,7 @@ one, two = (float(x) for x in (rng.permutation(6)[:2] + 2) / 10)
 # - The cell below each task tests your function and answers in a sentence. **Hidden tests** give the rest of the points: other numbers, edge cases, padding, a
 #   batch of one. They test what the task says, nothing else.
 # - The tasks *change* what the lesson and the library do. A function of the library is in general **not** the answer.
+# - A function leaves the arrays, tensors and lists that it is given as they are.
 # - One rule as in the course: **row = who looks, column = who is looked at**, images first. Masks are True where real.
 
 # %% given="setup"
@@ -35,8 +36,8 @@ import numpy as np
 import torch
 from hrem_lib import checkpoints, data
 from hrem_lib.sample_world import scenes
-from hrem_lib.exercises import Wrong, expect_close, expect_shape
-from hrem_lib.exercises.grading import gradient, part, total
+from hrem_lib.exercises import expect_close, expect_shape
+from hrem_lib.exercises.grading import expect_type, gradient, part, total, unchanged
 
 SEED = {{data_seed}}  # your course's
 
@@ -65,7 +66,9 @@ def gaussian_relevance(a, b, sigma):
 
 # %% test="B1" points=6
 with part("B1", "three and two unit vectors by hand", 2):
-    got = gaussian_relevance(unit_vectors({{angles}}), unit_vectors({{others}}), {{sigma}})
+    left, right = unit_vectors({{angles}}), unit_vectors({{others}})
+    with unchanged(a=left, b=right):
+        got = gaussian_relevance(left, right, {{sigma}})
     expect_shape(got, (3, 2), "relevance")
     distance = torch.cdist(unit_vectors({{angles}}), unit_vectors({{others}}))
     expect_close(got, torch.tensor({{hand_relevance}}), "relevance", {
@@ -113,10 +116,10 @@ def threshold_connection(scores, threshold):
 # %% test="B2" points=5
 with part("B2", "four rows by hand", 2):
     scores = torch.tensor({{hand_scores}})
-    got = threshold_connection(scores, {{threshold}})
+    with unchanged(scores=scores):
+        got = threshold_connection(scores, {{threshold}})
     expect_shape(got, (4, 4), "connection")
-    if got.dtype != torch.bool:
-        raise Wrong(f"The connection should be of type torch.bool, yours is {got.dtype}.")
+    expect_type(got, torch.bool, "connection")
     expect_close(got.double(), torch.tensor({{hand_connection}}).double(), "connection", {
         "A row without a link stays empty; it should keep its best score.": torch.tensor({{no_fallback}}).double(),
         "In a row where all are equal and below the threshold you keep all; wanted the first.":
@@ -149,7 +152,7 @@ total("B2", 5)
 # ## B3. Only mutual links (5 points)
 #
 # In HREM picture 1 may listen to caption 2 while caption 2 does not listen to picture 1. Build the graph of **mutual** links from the four blocks (each bool [B,B]): a link stays if both nodes look at each other.
-# Every node is linked to itself in any case. Mind which block holds the other direction, and how its rows run.
+# Every node is linked to itself in any case. The result is of type bool, as the blocks are. Mind which block holds the other direction, and how its rows run.
 
 # %% answer="B3"
 def mutual_graph(i2i, i2t, t2i, t2t):
@@ -161,12 +164,14 @@ def mutual_graph(i2i, i2t, t2i, t2t):
 
 # %% test="B3" points=5
 with part("B3", "two pairs by hand", 1):
-    i2i, t2t = torch.tensor([[True, True], [False, True]]), torch.tensor([[True, True], [True, False]])
+    i2i, t2t = torch.tensor([[True, True], [False, False]]), torch.tensor([[True, True], [True, False]])
     i2t, t2i = torch.tensor([[True, True], [False, False]]), torch.tensor([[True, True], [False, True]])
     # mutual: the two captions; picture 1 with caption 1 only (caption 2 looks at picture 2, which does not look back)
     wanted = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 1], [0, 0, 1, 1]])
-    got = mutual_graph(i2i, i2t, t2i, t2t)
+    with unchanged(i2i=i2i, i2t=i2t, t2i=t2i, t2t=t2t):
+        got = mutual_graph(i2i, i2t, t2i, t2t)
     expect_shape(got, (4, 4), "mutual graph")
+    expect_type(got, torch.bool, "mutual graph")
     blockwise = torch.cat([torch.cat([i2i & i2i.T, i2t & t2i], 1), torch.cat([t2i & i2t, t2t & t2t.T], 1)])
     expect_close(got.double(), wanted.double(), "mutual graph", {
         "You compared i2t[i, j] with t2i[i, j]; the other direction of picture i and caption j is t2i[j, i].":
@@ -246,7 +251,8 @@ with part("B4", "one region and two words by hand", 1):
     expect_close(t2i, torch.tensor([[0.8]]), "match_t2i (one region, so the mean of the cosines)")
 with part("B4", "two pictures and three texts: rows of both", 1):
     some = torch.arange(12.0).view(2, 2, 3).sin(), torch.arange(18.0).view(3, 2, 3).cos()
-    got = soft_match(*some, torch.ones(2, 2, dtype=torch.bool), torch.ones(3, 2, dtype=torch.bool), {{two}})
+    with unchanged(regions=some[0], words=some[1]):
+        got = soft_match(*some, torch.ones(2, 2, dtype=torch.bool), torch.ones(3, 2, dtype=torch.bool), {{two}})
     expect_shape(got[0], (2, 3), "match_i2t")
     expect_shape(got[1], (3, 2), "match_t2i")
 ### BEGIN HIDDEN TESTS
@@ -295,7 +301,7 @@ total("B4", 8)
 # ## B5. Shares in place of the top K (4 points)
 #
 # The relevance network of equations (8)(9) reads the K largest best matches, so a caption of three words and one of fifteen look different. Give it something that has the same meaning at every length: **the share of the
-# real fragments whose best match is at least e**, for each edge e.
+# real fragments whose best match is at least e**, for each edge e. Edges come in any order and may be equal.
 
 # %% answer="B5"
 def match_shares(best, mask, edges):
@@ -309,7 +315,8 @@ def match_shares(best, mask, edges):
 with part("B5", "two samples by hand", 1):
     best = torch.tensor([[0.9, 0.2, 0.5, 0.5], [0.4, 0.8, 0.9, 0.9]])
     mask = torch.tensor([[True, True, True, True], [True, True, False, False]])
-    got = match_shares(best, mask, torch.tensor([0.0, 0.5, 0.85]))
+    with unchanged(best=best, mask=mask):
+        got = match_shares(best, mask, torch.tensor([0.0, 0.5, 0.85]))
     expect_shape(got, (2, 3), "shares")
     expect_close(got, torch.tensor([[1.0, 0.75, 0.25], [1.0, 0.5, 0.0]]), "shares", {
         "Padding counts as good.": torch.tensor([[1.0, 0.75, 0.25], [2.0, 1.5, 1.0]]),
@@ -319,7 +326,7 @@ with part("B5", "two samples by hand", 1):
 ### BEGIN HIDDEN TESTS
 dice = torch.Generator().manual_seed({{hidden_seed + 4}})
 best, mask = torch.randint(-4, 5, (6, 8), generator=dice) / 4, torch.arange(8) < torch.randint(1, 9, (6, 1), generator=dice)
-edges = torch.tensor([-1.0, -0.25, 0.0, 0.5, 0.5, 1.0])
+edges = torch.tensor([0.5, -0.25, 1.0, 0.0, 0.5, -1.0])
 with part("B5", "random matches with padding, and with ties at the edges", 1, hidden=True):
     slow = torch.tensor([[np.mean([v >= e for v, m in zip(row, keep) if m]) for e in edges.tolist()] for row, keep in zip(best.tolist(), mask.tolist())])
     expect_close(match_shares(best, mask, edges), slow)
@@ -356,7 +363,8 @@ def precision_recall(connection, truth):
 with part("B6", "four nodes by hand", 1):
     connection = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1]]).bool()
     truth = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]).bool()
-    precision, recall = precision_recall(connection, truth)
+    with unchanged(connection=connection, truth=truth):
+        precision, recall = precision_recall(connection, truth)
     expect_close(precision, 2 / 5, "precision", {"The diagonal counts in yours.": 6 / 9})
     expect_close(recall, 1.0, "recall", {"Rows without any true other node count in yours.": 0.5})
 ### BEGIN HIDDEN TESTS
@@ -397,6 +405,18 @@ kinds = np.array([action[split.ids[i]] for i in chosen])
 same_action = torch.from_numpy(kinds[:, None] == kinds[None])
 print("pairs of different pictures with the same action:", (int(same_action.sum()) - 60) // 2)
 
+# %% premise="B7"
+from hrem_lib.graph import connection as by_share
+
+scores = v @ v.T
+half, tenth = (precision_recall(by_share(scores, share), same_action) for share in (0.5, 0.1))
+base, others = (same_action.sum().item() - 60) / (60 * 59), same_action.sum(1) - 1
+same = min((precision_recall(threshold_connection(scores, t), same_action) for t in np.linspace(-0.5, 0.99, 300)),
+           key=lambda point: abs(point[1] - tenth[1]))
+found = {"half": half, "tenth": tenth, "same": same, "base": base}
+assert half[1] > 0.8 and half[0] < 3 * base, f"B7: at rho = 0.5 precision is {half[0]:.2f} and recall {half[1]:.2f}, more than a base rate"
+assert len(set(others.tolist())) > 1, "B7: all actions are equally frequent"
+
 # %% [markdown]
 # ## B7. Share or threshold? (5 points, marked by a person)
 #
@@ -409,9 +429,9 @@ print("pairs of different pictures with the same action:", (int(same_action.sum(
 
 # %% [markdown] manual="B7" points=5
 # ### BEGIN SOLUTION
-# The two curves lie close together (public seed: precision 0.17 at recall 0.68 with a share, 0.15 at 0.70 with a threshold): all actions are about equally rare here, so rows want about equally many links. With a share every row gets
-# the same number, so a picture whose action nobody shares must take strangers, and one of a common action must leave true neighbors out; with a threshold a picture that is like everybody collects links. At rho = 0.5 recall is 1.0 and precision 0.04,
-# twice the base rate of 0.02: "connection" there excludes the less similar half, it does not select neighbors; the relevance must do that. In a
+# The two curves lie close together where all actions are about equally rare, so that rows want about equally many links. With a share every row gets
+# the same number, so a picture whose action nobody shares must take strangers, and one of a common action must leave true neighbors out; with a threshold a picture that is like everybody collects links. At rho = 0.5 recall is near 1 and precision
+# about twice the base rate: "connection" there excludes the less similar half, it does not select neighbors; the relevance must do that. In a
 # batch of twice the size the share doubles the number of links of each row, true or not, and precision stays; with a threshold the number of links grows as there are more similar nodes, and nothing else changes for a pair.
 # ### END SOLUTION
 
@@ -423,6 +443,8 @@ print("pairs of different pictures with the same action:", (int(same_action.sum(
 # - 1 point: reason by numbers of true neighbors (a share forces links upon rare actions, a threshold lets some rows collect many).
 # - 1 point: ρ = 0.5 excludes the worse half and selects little: precision near the base rate.
 # - 1 point: batch size: the share scales the number of links, a threshold judges each pair by itself.
+#
+# With your seed: precision {{f"{found['tenth'][0]:.2f}"}} at recall {{f"{found['tenth'][1]:.2f}"}} with a share of 0.1, {{f"{found['same'][0]:.2f}"}} at {{f"{found['same'][1]:.2f}"}} with a threshold; at ρ = 0.5 precision {{f"{found['half'][0]:.2f}"}}, recall {{f"{found['half'][1]:.2f}"}}; base rate {{f"{found['base']:.2f}"}}.
 
 # %% [markdown]
 # ## B8. The missing partner (3 points, marked by a person)

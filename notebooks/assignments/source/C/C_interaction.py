@@ -22,6 +22,7 @@ drop = int(rng.integers(0, 4))
 # - The cell below each task tests your function and answers in a sentence. **Hidden tests** give the rest of the points: other numbers, edge cases, empty rows, a
 #   batch of one. They test what the task says, nothing else.
 # - The tasks *change* what the lesson and the library do. A function of the library is in general **not** the answer.
+# - A function leaves the arrays, tensors and lists that it is given as they are.
 # - **Row = who looks, column = who is looked at**, images first. B pairs make 2B nodes.
 
 # %% given="setup"
@@ -30,15 +31,15 @@ import torch
 from torch.nn import functional as F
 from hrem_lib import checkpoints, data
 from hrem_lib.exercises import Wrong, expect_close, expect_shape
-from hrem_lib.exercises.grading import gradient, part, total
+from hrem_lib.exercises.grading import expect_type, gradient, part, total, unchanged
 
 SEED = {{data_seed}}  # your course's
 
 # %% [markdown]
 # ## C1. Always listen to yourself (4 points)
 #
-# Equation (5) keeps the most similar nodes, and a node is most similar to itself. After matching by fragments that need not be so. New rule for one block [B,B]: each row keeps **exactly** $\max(1, \lfloor \rho B \rfloor)$ nodes, **itself
-# always one of them**, the others being the best of the rest (ties: the smaller index).
+# Equation (5) keeps the most similar nodes, and a node is most similar to itself. After matching by fragments that need not be so. New rule for one block [B,B]: each row keeps **exactly** $\max(1, \lfloor \rho B \rfloor)$ nodes (2.6 makes 2; 0.3 makes 1), **itself
+# always one of them**, the others being the best of the rest (ties: the smaller index). The result is of type bool.
 
 # %% answer="C1"
 def self_loop_connection(scores, share):
@@ -53,8 +54,10 @@ def self_loop_connection(scores, share):
 # %% test="C1" points=4
 with part("C1", "four nodes by hand, two links each", 1):
     scores = torch.tensor({{hand_scores}})
-    got = self_loop_connection(scores, 0.5)
+    with unchanged(scores=scores):
+        got = self_loop_connection(scores, 0.65)  # of 2.6 nodes
     expect_shape(got, (4, 4), "connection")
+    expect_type(got, torch.bool, "connection")
     expect_close(got.double(), torch.tensor({{hand_self}}).double(), "connection", {
         "A node is missing from its own row.": torch.tensor({{plain}}).double(),
         "Rows with the node itself added hold one link too many.": (torch.tensor({{plain}}) | torch.eye(4, dtype=torch.bool)).double(),
@@ -69,12 +72,12 @@ def loop_self(s, share):
     return out
 with part("C1", "random scores, several shares", 1, hidden=True):
     s = torch.randn(10, 10, generator=dice)
-    for share in (0.1, 0.25, 0.3, 0.7, 1.0):
+    for share in (0.03, 0.1, 0.25, 0.26, 0.3, 0.7, 0.99, 1.0):
         expect_close(self_loop_connection(s, share).double(), loop_self(s, share).double())
 with part("C1", "many ties", 1, hidden=True):
     s = torch.randint(0, 2, (9, 9), generator=dice).double()
     expect_close(self_loop_connection(s, 0.5).double(), loop_self(s, 0.5).double())
-with part("C1", "a batch of one, a tiny share, and the scores stay as they were", 1, hidden=True):
+with part("C1", "a batch of one, a tiny share", 1, hidden=True):
     expect_close(self_loop_connection(torch.tensor([[-3.0]]), 0.5).double(), torch.ones(1, 1))
     expect_close(self_loop_connection(s, 0.01).double(), torch.eye(9))
 ### END HIDDEN TESTS
@@ -99,7 +102,8 @@ def block_mask(connection, relevance, weights):
 with part("C2", "two pairs by hand", 2):
     connection = torch.ones(4, 4, dtype=torch.bool).fill_diagonal_(False)
     relevance = torch.tensor({{relevance}})
-    got = block_mask(connection, relevance, torch.tensor({{strengths}}))
+    with unchanged(connection=connection, relevance=relevance):
+        got = block_mask(connection, relevance, torch.tensor({{strengths}}))
     expect_shape(got, (4, 4), "mask")
     wanted, swapped = relevance.clone(), relevance.clone()
     for place, (rows, columns) in enumerate(((0, 0), (0, 2), (2, 0), (2, 2))):
@@ -160,11 +164,14 @@ def safe_attention(q, k, v, bias):
 with part("C3", "one head, scores of zero, by hand", 1):
     v = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [4.0, 4.0]]])
     bias = torch.tensor([[0.0, 0.0, -torch.inf], [-torch.inf, -torch.inf, 0.0]])
-    got = safe_attention(torch.zeros(1, 2, 2), torch.zeros(1, 3, 2), v, bias)
+    with unchanged(v=v, bias=bias):
+        got = safe_attention(torch.zeros(1, 2, 2), torch.zeros(1, 3, 2), v, bias)
     expect_shape(got, (1, 2, 2), "output")
     expect_close(got, torch.tensor([[[0.5, 0.5], [4.0, 4.0]]]), "output")
 with part("C3", "an empty row", 1):
-    got = safe_attention(torch.ones(1, 1, 2), torch.ones(1, 2, 2), torch.ones(1, 2, 2), torch.full((1, 2), -torch.inf))
+    bias = torch.full((1, 2), -torch.inf)
+    with unchanged(bias=bias):
+        got = safe_attention(torch.ones(1, 1, 2), torch.ones(1, 2, 2), torch.ones(1, 2, 2), bias)
     if torch.isnan(got).any():
         raise Wrong("An empty row gives NaN; wanted zeros.")
     expect_close(got, torch.zeros(1, 1, 2), "output of an empty row", {"An empty row takes the mean of all values.": torch.ones(1, 1, 2)})
@@ -230,7 +237,8 @@ def standalone(v, u, bias, order):
 with part("C4", "one pair by hand", 2):
     turn = np.deg2rad({{angle}})
     v, u = torch.tensor([[1.0, 0.0]]), torch.tensor([[float(np.cos(turn)), float(np.sin(turn))]])
-    new_v, new_u = standalone(v, u, torch.zeros(2, 2), "simultaneous")
+    with unchanged(v=v, u=u):
+        new_v, new_u = standalone(v, u, torch.zeros(2, 2), "simultaneous")
     # each sees one node only, so attention is 1: the sum of two unit vectors points half way between them
     half_way = torch.tensor([[float(np.cos(turn / 2)), float(np.sin(turn / 2))]])
     expect_close(new_v, half_way, "picture", {"The result has no unit length.": v + u})
@@ -287,7 +295,7 @@ total("C4", 7)
 # %% [markdown]
 # ## C5. Take one out (3 points)
 #
-# To see what one node does to the others, cut it out: node j looks only at itself, and nobody else looks at it. The rest of the graph stays, and the connection that came in is not changed.
+# To see what one node does to the others, cut it out: node j looks only at itself, and nobody else looks at it. The rest of the graph stays, and the connection that came in is not changed. The result is of type bool, too.
 
 # %% answer="C5"
 def isolate(connection, j):
@@ -305,6 +313,7 @@ with part("C5", "four nodes, all connected", 1):
     whole = torch.ones(4, 4, dtype=torch.bool)
     got = isolate(whole, {{drop}})
     expect_shape(got, (4, 4), "connection")
+    expect_type(got, torch.bool, "connection")
     others = torch.arange(4) != {{drop}}
     expect_close(got[{{drop}}].double(), (~others).double(), "row of the node")
     expect_close(got[:, {{drop}}].double(), (~others).double(), "column of the node")
@@ -345,7 +354,8 @@ def attention_shares(attention):
 # %% test="C6" points=3
 with part("C6", "two pairs by hand", 1):
     attention = torch.tensor([[0.4, 0.1, 0.3, 0.2], [0.0, 0.5, 0.2, 0.3], [0.3, 0.1, 0.6, 0.0], [0.1, 0.2, 0.2, 0.5]])
-    got = attention_shares(attention)
+    with unchanged(attention=attention):
+        got = attention_shares(attention)
     expect_shape(got, (4,), "shares")
     expect_close(got, torch.tensor([0.5, 0.275, 0.075, 0.15]), "shares", {
         "Wanted the mean over the 2B rows.": torch.tensor([2.0, 1.1, 0.3, 0.6]),
@@ -369,8 +379,8 @@ total("C6", 3)
 # %% [markdown]
 # ## C7. What does a mechanism cost? (2 points)
 #
-# A **softmax** is one normalized row of attention; an **entry** is one connected pair in it. Fusion has one softmax a node over its whole row. Standalone has two a node, one over each half of the row (a half without any
-# link is no softmax). Count both for one layer and one head.
+# A **softmax** is one normalized row of attention; an **entry** is one connected pair in it. Fusion has one softmax a node over its whole row. Standalone has two a node, one over each half of the row. A row, or half a row, without any
+# link is no softmax. Count both for one layer and one head.
 
 # %% answer="C7"
 def cost(connection, mechanism):
@@ -384,13 +394,15 @@ def cost(connection, mechanism):
 # %% test="C7" points=2
 with part("C7", "three pairs, all connected", 1):
     whole = torch.ones(6, 6, dtype=torch.bool)
-    expect_close(np.array(cost(whole, "fusion")), np.array([6, 36]), "cost of fusion")
+    with unchanged(connection=whole):
+        expect_close(np.array(cost(whole, "fusion")), np.array([6, 36]), "cost of fusion")
     expect_close(np.array(cost(whole, "standalone")), np.array([12, 36]), "cost of standalone")
 ### BEGIN HIDDEN TESTS
 dice = torch.Generator().manual_seed({{hidden_seed + 6}})
-with part("C7", "sparse graphs with empty halves", 1, hidden=True):
+with part("C7", "sparse graphs with empty rows and halves", 1, hidden=True):
     for _ in range(3):
         a = torch.rand(8, 8, generator=dice) < 0.2
+        a[0], a[5, :4], a[6, 4:] = False, False, False
         rows = [[a[i, :4].any(), a[i, 4:].any()] for i in range(8)]
         expect_close(np.array(cost(a, "fusion")), np.array([sum(int(x or y) for x, y in rows), int(a.sum())]))
         expect_close(np.array(cost(a, "standalone")), np.array([sum(int(x) + int(y) for x, y in rows), int(a.sum())]))
@@ -413,6 +425,23 @@ with torch.no_grad():
 interaction, A, S, v, u = run.model.relation.interaction, made.connection, made.relevance, images.emb, texts.emb
 print("nodes", len(A), " links", int(A.sum()))
 
+# %% premise="C8"
+def shares_at(block, strength):
+    weights = torch.ones(4)
+    weights[block] = strength
+    with torch.no_grad():
+        attention = interaction(v, u, block_mask(A, S, weights), return_weights=True)[-1][0]  # [H,2B,2B]
+    return attention_shares(attention.mean(0))
+
+
+partner = [[shares_at(block, strength)[1].item() for strength in (0.0, 1.0, 6.0)] for block in range(4)]
+found = {"partner": partner, "linked": int(A[:16, 16:].diagonal().sum() + A[16:, :16].diagonal().sum())}
+for name, (low, _, high), down in zip(("i2i", "i2t", "t2i", "t2t"), partner, (True, False, False, True)):
+    assert (high < 0.97 * low) if down else (high > 1.03 * low), (
+        f"C8: raising {name} from 0 to 6 moves the partner's share from {low:.4f} to {high:.4f}, which nobody can read off a figure")
+assert partner[0][1] < 0.1, f"C8: the partner's share is {partner[0][1]:.2f} from the start, not small"
+assert found["linked"] < 32, "C8: every partner is connected"
+
 # %% [markdown]
 # ## C8. Turn the knobs (5 points, marked by a person)
 #
@@ -426,7 +455,7 @@ print("nodes", len(A), " links", int(A.sum()))
 # ### BEGIN SOLUTION
 # A row's softmax holds two blocks. Raising i2t adds to the picture rows' scores of captions, so their attention moves from pictures (i2i) to captions, first of all to those with the largest S, the partner among them; caption rows use
 # t2i and t2t, which are untouched (only the next layer would see changed pictures). i2t and t2i raise the partner's share, i2i and t2t lower it: they give the mass to the node itself (S = 1) and its lookalikes, and a softmax
-# shares one unit. With the public seed the partner has only 0.011 (0.015 with t2i at 6): a partner gets no special place in equation (7), and in this graph many are not connected at all. L(v-bar, u) rewards a large i2t strength: the picture's enhanced embedding copies its caption. Then it holds little of the picture itself, the loss is easy, and v learns less from it.
+# shares one unit. The partner's share is small: a partner gets no special place in equation (7), and many are not connected at all. L(v-bar, u) rewards a large i2t strength: the picture's enhanced embedding copies its caption. Then it holds little of the picture itself, the loss is easy, and v learns less from it.
 # ### END SOLUTION
 
 # %% [markdown] rubric="C8"
@@ -437,6 +466,8 @@ print("nodes", len(A), " links", int(A.sum()))
 # - 1 point: competition within one softmax explains why i2i lowers the partner's share; it is small since many partners are not connected.
 # - 1 point: names the crossed or enhanced loss (v̄ with u) as the one that rewards listening to the caption.
 # - 1 point: says what goes wrong (the answer leaks, the plain embedding learns less, one neighbor takes all).
+#
+# With your seed the partner's share is {{f"{found['partner'][0][1]:.3f}"}}, {{f"{found['partner'][0][2]:.3f}"}} with i2i at 6, {{f"{found['partner'][2][2]:.3f}"}} with t2i at 6; {{32 - found["linked"]}} of the 32 links to a partner are not there.
 
 # %% [markdown]
 # ## C9. Why not at test time? (3 points, marked by a person)

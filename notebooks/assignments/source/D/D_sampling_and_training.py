@@ -38,6 +38,7 @@ hand_p = float(np.mean(np.abs((flips * differences_hand).mean(1)) >= abs(np.mean
 # - The cell below each task tests your function and answers in a sentence. **Hidden tests** give the rest of the points: other numbers, edge cases,
 #   a batch of one. They test what the task says, nothing else.
 # - The tasks *change* what the lessons and the library do. A function of the library is in general **not** the answer.
+# - A function leaves the arrays, tensors and lists that it is given as they are.
 # - D5 trains six small models and writes `runs.json`. **Hand this file in with the notebook.** Your training is not repeated in grading, but a run may be repeated to see that its figures are what the seed gives.
 
 # %% given="setup"
@@ -48,7 +49,7 @@ import numpy as np
 import torch
 from hrem_lib import config, training
 from hrem_lib.exercises import Wrong, expect_close, expect_shape
-from hrem_lib.exercises.grading import gradient, part, total
+from hrem_lib.exercises.grading import expect_type, gradient, part, total, unchanged
 
 SEED = {{data_seed}}  # your course's
 
@@ -62,7 +63,7 @@ SEED = {{data_seed}}  # your course's
 # 3. if there is none either (all negatives are at least as similar as the own pair), the **least** similar negative;
 # 4. if there is no negative at all, -1.
 #
-# `positive[i, j]` is True where pair j shows the same picture (also for j = i): those are no negatives. Of equal ones take the smaller index.
+# `positive[i, j]` is True where pair j shows the same picture (also for j = i): those are no negatives. Of equal ones take the smaller index. The indices are int64.
 
 # %% answer="D1"
 def semi_hard(similarity, positive, margin):
@@ -83,8 +84,11 @@ def semi_hard(similarity, positive, margin):
 
 # %% test="D1" points=6
 with part("D1", "five rows by hand, margin 0.2", 2):
-    got = semi_hard(torch.tensor({{hand}}), torch.eye(5, dtype=torch.bool), 0.2)
+    similarity, positive = torch.tensor({{hand}}), torch.eye(5, dtype=torch.bool)
+    with unchanged(similarity=similarity, positive=positive):
+        got = semi_hard(similarity, positive, 0.2)
     expect_shape(got, (5,), "indices")
+    expect_type(got, torch.int64, "array of indices")
     expect_close(got, torch.tensor({{hand_semi}}), "negatives", {
         "These are the hardest negatives; a semi-hard one is less similar than the own pair.": torch.tensor({{hardest}}),
     })
@@ -113,7 +117,8 @@ with part("D1", "several captions of a picture in the batch", 1, hidden=True):
     expect_close(semi_hard(s, p, 0.3), loop_semi(s, p, 0.3))
 with part("D1", "many ties", 1, hidden=True):
     s = torch.randint(0, 4, (16, 16), generator=dice) / 4
-    expect_close(semi_hard(s, torch.eye(16, dtype=torch.bool), 0.3), loop_semi(s, torch.eye(16).bool(), 0.3))
+    for margin in (0.25, 0.3):  # differences of exactly the margin among them
+        expect_close(semi_hard(s, torch.eye(16, dtype=torch.bool), margin), loop_semi(s, torch.eye(16).bool(), margin))
 with part("D1", "no negative: a batch of one, and one picture only", 1, hidden=True):
     expect_close(semi_hard(torch.tensor([[0.4]]), torch.tensor([[True]]), 0.2), torch.tensor([-1]))
     expect_close(semi_hard(torch.rand(3, 3, generator=dice), torch.ones(3, 3, dtype=torch.bool), 0.2), torch.full((3,), -1))
@@ -146,7 +151,9 @@ def accumulated_hinge(v, u, parts, margin):
 # %% test="D2" points=4
 with part("D2", "four equal vectors: every pair of different items costs the margin", 1):
     same = torch.tensor([[1.0, 0.0]]).repeat(4, 1)
-    expect_close(accumulated_hinge(same, same, 1, 0.2), 2 * 12 * 0.2, "loss of one batch", {
+    with unchanged(v=same):
+        got = accumulated_hinge(same, same, 1, 0.2)
+    expect_close(got, 2 * 12 * 0.2, "loss of one batch", {
         "The own pair is no negative.": 2 * 16 * 0.2, "Wanted both directions.": 12 * 0.2, "Wanted the sum, not the mean.": 2 * 12 * 0.2 / 4,
     })
     expect_close(accumulated_hinge(same, same, 2, 0.2), 2 * 4 * 0.2, "loss of two parts", {
@@ -170,9 +177,11 @@ with part("D2", "parts of one pair, a batch of one", 1, hidden=True):
     expect_close(accumulated_hinge(v, u, 10, 0.3), 0.0)
     expect_close(accumulated_hinge(v[:1], u[:1], 1, 0.3), 0.0)
 with part("D2", "gradient", 1, hidden=True):
-    slope, step = gradient(accumulated_hinge, v, u, 3, 0.3), torch.zeros(10, 6, dtype=torch.float64)
+    step = torch.zeros(10, 6, dtype=torch.float64)
     step[4, 2] = 1e-6
-    expect_close(slope[4, 2], (loop_hinge(v + step, u, 3, 0.3) - loop_hinge(v - step, u, 3, 0.3)) / 2e-6, tol=1e-4)
+    for by, (dv, du) in enumerate(((step, 0), (0, step))):
+        slope = (loop_hinge(v + dv, u + du, 3, 0.3) - loop_hinge(v - dv, u - du, 3, 0.3)) / 2e-6
+        expect_close(gradient(accumulated_hinge, v, u, 3, 0.3, by=by)[4, 2], slope, tol=1e-4)
 ### END HIDDEN TESTS
 total("D2", 4)
 
@@ -235,8 +244,9 @@ def plan_epoch(labels, clusters_per_batch, images_per_cluster, seed):
 
 # %% test="D4" points=6
 with part("D4", "three clusters, two of them a batch", 2):
-    labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
-    batches = plan_epoch(labels, 2, 2, 0)
+    labels = np.array([2, 0, 1, 0, 2, 1, 1, 0, 2, 2])
+    with unchanged(labels=labels):
+        batches = plan_epoch(labels, 2, 2, 0)
     if not batches:
         raise Wrong("The epoch is empty.")
     expect_shape(np.array(batches[0]), (4,), "first batch")
@@ -356,7 +366,7 @@ with part("D5", "the figures of each run agree with each other", 2, hidden=True)
             recalls = [[r[name][d][f"R@{k}"] for k in (1, 5, 10)] for d in ("i2t", "t2i")]
             expect_close(sum(map(sum, recalls)), r[name]["rSum"], tol=0.01)
             for row, grid in zip(recalls, (200, 1000)):
-                if sorted(row) != row or any(abs(x * grid / 100 - round(x * grid / 100)) > 1e-3 for x in row):
+                if sorted(row) != row or not 0 <= row[0] <= row[2] <= 100 or any(abs(x * grid / 100 - round(x * grid / 100)) > 1e-3 for x in row):
                     raise Wrong("figures")
     if len({json.dumps(r["test"]) for r in runs}) != len(runs):
         raise Wrong("equal runs")
@@ -381,7 +391,9 @@ def differences(runs, split):
 with part("D6", "two seeds in any order", 1):
     made = [{"change": c, "seed": s, "dev": {"rSum": d}, "test": {"rSum": t}} for c, s, d, t in (
         ({}, 7, 300.0, 290.0), ({"x.y": 1}, 3, 310.0, 300.0), ({"x.y": 1}, 7, 305.0, 280.0), ({}, 3, 302.0, 301.0))]
-    expect_close(np.array(differences(made, "dev")), np.array([8.0, 5.0]), "differences on dev", {
+    with unchanged(runs=made):
+        got = np.array(differences(made, "dev"))
+    expect_close(got, np.array([8.0, 5.0]), "differences on dev", {
         "Wanted changed minus base.": np.array([-8.0, -5.0]), "Wanted ascending seeds.": np.array([5.0, 8.0]),
         "You paired the runs by their place, not by their seed.": np.array([10.0, 3.0]),
     })
@@ -393,7 +405,9 @@ with part("D6", "random runs in random order, on test", 1, hidden=True):
     mixed = [mixed[i] for i in numbers.permutation(8)]
     expect_close(np.array(differences(mixed, "test")), np.array([values[1, s] - values[0, s] for s in (2, 5, 11, 30)]))
 with part("D6", "a seed that one arm lacks", 1, hidden=True):
-    expect_close(np.array(differences([r for r in mixed if r["seed"] != 5 or r["change"]], "test")), np.array([values[1, s] - values[0, s] for s in (2, 11, 30)]))
+    for arm in (True, False):
+        gap = [r for r in mixed if r["seed"] != 5 or bool(r["change"]) == arm]
+        expect_close(np.array(differences(gap, "test")), np.array([values[1, s] - values[0, s] for s in (2, 11, 30)]))
 ### END HIDDEN TESTS
 total("D6", 3)
 
@@ -416,7 +430,10 @@ def sign_flip_p(differences):
 
 # %% test="D7" points=3
 with part("D7", "three differences by hand", 1):
-    expect_close(sign_flip_p(np.array({{differences_hand}})), {{hand_p}}, "p")
+    hand = np.array({{differences_hand}})
+    with unchanged(differences=hand):
+        got = sign_flip_p(hand)
+    expect_close(got, {{hand_p}}, "p")
 ### BEGIN HIDDEN TESTS
 def loop_p(d):
     n, hits = len(d), 0
@@ -429,7 +446,8 @@ with part("D7", "random differences", 1, hidden=True):
     for n in (2, 4, 7):
         d = numbers.standard_normal(n) + 0.8
         expect_close(sign_flip_p(d), loop_p(d))
-with part("D7", "one seed, and no difference at all", 1, hidden=True):
+with part("D7", "one seed, no difference at all, and equal up to rounding", 1, hidden=True):
+    expect_close(sign_flip_p(np.array([0.1, 0.2, -0.3, 0.05])), 1.0)
     expect_close(sign_flip_p(np.array([3.0])), 1.0)
     expect_close(sign_flip_p(np.zeros(3)), 1.0)
 ### END HIDDEN TESTS
@@ -438,7 +456,7 @@ total("D7", 3)
 # %% [markdown]
 # ## D8. The reproducibility card (3 points)
 #
-# Fill in the card of notebook 08 for your own experiment, as a dictionary: each value is a text (or number, or list) from which another student could repeat it. Take the numbers from `runs`, do not type them.
+# Fill in the card of notebook 08 for your own experiment, as a dictionary: each value is a text (or number, or list) from which another student could repeat it. Take the numbers from `runs`, do not type them; p is that of D7 for the differences on dev.
 
 # %% answer="D8"
 card = {
@@ -476,6 +494,11 @@ with part("D8", "the numbers are those of the runs", 2, hidden=True):
     if not runs:
         raise NotImplementedError
     expect_close(sorted(card["seeds"]), sorted({r["seed"] for r in runs}))
+    rsum = {(bool(r["change"]), r["seed"]): r["dev"]["rSum"] for r in runs}
+    gaps = np.array([rsum[True, s] - rsum[False, s] for kind, s in rsum if kind and (False, s) in rsum][:12])
+    signs = 1 - 2 * ((np.arange(2 ** len(gaps))[:, None] >> np.arange(len(gaps))) & 1)
+    if len(rsum) <= 24:
+        expect_close(float(card["p on dev"]), np.mean(abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9), tol=0.01)
     for name in ("dev", "test"):
         means = [np.mean([r[name]["rSum"] for r in runs if bool(r["change"]) == kind]) for kind in (False, True)]
         expect_close(np.array(card[f"{name} rSum, mean of each arm"], dtype=float), np.array(means), tol=0.06)
