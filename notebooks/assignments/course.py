@@ -189,7 +189,7 @@ def show_points() -> None:
 def check(names: list[str]) -> int:
     """Print a line for each assignment; 1 where a solution loses points, a stub earns some or a premise fails."""
     course, faults = build.settings(HERE), 0
-    with sandbox.Workers() as workers:
+    with sandbox.Workers(HERE, build.weak(HERE)) as workers:
         for name in names or list(build.assignments(HERE)):
             source = _source(name)
             try:
@@ -216,7 +216,7 @@ def _earned(book: nbformat.NotebookNode, name: str, solved: bool, workers: sandb
             cell.source = build.solved(cell.source) if solved else build.stub(cell.source, cell.cell_type == "code")
     with tempfile.TemporaryDirectory() as empty:
         files = HERE / "planted" / name if solved else Path(empty)
-        steps.run(mine, book, workers, files if files.is_dir() else Path(empty), HERE, limits)
+        steps.run(mine, book, workers, files if files.is_dir() else Path(empty), limits)
     earned = {}
     for cell in mine.cells:
         if cell.metadata.nbgrader.grade and not cell.metadata.nbgrader.solution:

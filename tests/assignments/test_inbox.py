@@ -159,8 +159,8 @@ def test_400_corrupted_zips(room):
     }
     for kind, file in packed.items():
         with zipfile.ZipFile(file, "w", kind) as archive:
-            archive.writestr(f"A/{BOOK}", text)
-            archive.writestr("A/runs.json", "[1, 2, 3]")
+            for name, content in ((f"A/{BOOK}", text), ("A/runs.json", "[1, 2, 3]")):
+                archive.writestr(zipfile.ZipInfo(name), content, kind)  # of 1980: the same bytes in every run
     kinds = [file.getvalue() for file in packed.values()]
     for number in range(400):
         data = bytearray(kinds[number % 4])
@@ -239,7 +239,7 @@ def test_tars_are_read_and_lead_nowhere(room, tmp_path):
         assert got[student][1] == ALL and "link.txt was left out" in got[student][0], got[student]
         assert not (room.out / student / "A" / "link.txt").exists()
     assert not list(tmp_path.parent.glob("**/tmp/x")) and not (tmp_path / "escaped.txt").exists()
-    assert (room.out / "a" / "A" / "escaped.txt").exists()
+    assert "../../escaped.txt was left out: its name leads out of the folder" in got["a"][0]
 
 
 # ---- right work is found

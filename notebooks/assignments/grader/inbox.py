@@ -35,8 +35,12 @@ CANVAS = re.compile(
 )
 READ = re.compile(r"\.(ipynb|zip|tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)$", re.IGNORECASE)
 NOT_READ = re.compile(r"\.(7z|rar|gz|bz2|xz|zst|lz|lzma|z)$", re.IGNORECASE)
-# what systems and Jupyter write by themselves
-BY_ITSELF = re.compile(r"(^|/)(\.(?!\.?(/|$))[^/]*|__MACOSX|__pycache__|Thumbs\.db|desktop\.ini)(/|$)")
+# what systems, editors and Jupyter write by themselves
+BY_ITSELF = re.compile(
+    r"(^|/)(\.DS_Store|\._[^/]*|\.localized|\.ipynb_checkpoints|\.virtual_documents|\.git|\.vscode|\.idea|\.venv"
+    r"|__MACOSX|__pycache__|Thumbs\.db|desktop\.ini)(/|$)"
+)
+OUT = re.compile(r"(^|/)\.\.(/|$)")
 DEEPEST = 3  # an archive in an archive in a folder's archive; deeper ones are made to harm
 
 
@@ -237,7 +241,8 @@ def contents(handed: Handed, limits: dict) -> list[tuple[Item, bytes]]:
             handed.notes.append(f"only the first {limits['files']} files were read")
             break
         most = min(limits["file_mb"] * 2**20, left)
-        data = b"" if item.size > most else attempt(item.path, handed.notes, partial(item.read, most + 1))
+        read = _refuse("its name leads out of the folder") if OUT.search(item.path) else item.read
+        data = b"" if item.size > most else attempt(item.path, handed.notes, partial(read, most + 1))
         if data is None:
             continue
         if item.size > most or len(data) > most:
@@ -261,7 +266,11 @@ def contents(handed: Handed, limits: dict) -> list[tuple[Item, bytes]]:
 def _archive(data: bytes, most: int) -> Iterator[Item]:
     """The files of an archive; it goes by what it is, not by its name."""
     if zipfile.is_zipfile(io.BytesIO(data)):
-        yield from _zip(zipfile.ZipFile(io.BytesIO(data)))
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        yield from _zip(archive)
+        at = data.rfind(b"PK\x05\x06")  # the end record; zipfile does not look at its number of files
+        if len(archive.infolist()) % 65536 != int.from_bytes(data[at + 10 : at + 12], "little"):
+            yield Item("a part of an archive", 0, 0.0, _refuse("the list of its files is damaged"))
         return
     for start, reader in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open)):
         if data.startswith(start):
@@ -284,7 +293,7 @@ def _zip(archive: zipfile.ZipFile) -> Iterator[Item]:
             time = datetime.datetime(*info.date_time).timestamp()
         except (ValueError, OverflowError):  # month 0 and the like
             time = 0.0
-        if not info.is_dir():
+        if not info.is_dir() or info.file_size:  # a folder with bytes is a damaged name
             yield Item(plain(name), info.file_size, time, lambda most, info=info: _from_zip(archive, info, most))
 
 
