@@ -45,7 +45,7 @@ grade: .venv/course
 	$(BIN)/python $(COURSE)/course.py grade $(ASSIGNMENT) $(SUBMISSIONS)
 
 assignments-check: .venv/course
-	$(BIN)/python -m pytest -q tests/assignments $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/assignments $(ARGS)
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
