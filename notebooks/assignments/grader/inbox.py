@@ -85,7 +85,9 @@ def attempt(what: str, notes: list[str], do: Callable[[], T]) -> T | None:
     except Unreadable as error:
         notes.append(f"{what} was left out: {error}")
     except Exception as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        kind = type(error)
+        name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"  # zlib.error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else name
         notes.append(f"{what} can't be read ({reason})")
     return None
 
