@@ -115,6 +115,8 @@ def _close(one: torch.Tensor, other: torch.Tensor, tol: float) -> bool:
 def _tensor(values: Any, name: str) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
         return values.detach().to(torch.float64)
+    if values is None:  # numpy takes it for NaN
+        raise Wrong(f"The {name} is None, wanted numbers: does your function return something?")
     try:
         return torch.from_numpy(np.array(values, dtype=np.float64))  # a copy: torch takes no negative strides
     except (TypeError, ValueError):

@@ -141,7 +141,11 @@ def feedback(name: str) -> list[dict]:
     _done(api().generate_feedback(name), f"feedback of {name}")
     for student, record in noted.items():
         folder = HERE / "feedback" / student / name
-        (folder / "notes.txt").unlink(missing_ok=True)
+        for path in (
+            folder.iterdir() if folder.is_dir() else ()
+        ):  # nbgrader copies a student's own files there, pages too
+            if path.name != f"{source.stem}.html":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         if record["note"] and folder.is_dir():
             write_bytes(folder / "notes.txt", "".join(f"{note}\n" for note in record["note"]).encode("utf-8"))
     questions = build.points(nbformat.read(source.with_suffix(".ipynb"), as_version=4))

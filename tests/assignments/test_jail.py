@@ -11,7 +11,10 @@ import sqlite3
 import sys
 import time
 
+import nbformat
+import numpy as np
 import pytest
+import torch
 from assignments.classroom import (
     FOLDER,
     LIMITS,
@@ -28,6 +31,7 @@ from assignments.classroom import (
 from grader import build, jail, sandbox, steps
 
 from hrem_lib.errors import UserError
+from hrem_lib.exercises import Wrong
 
 locked = pytest.mark.skipif(bool(OPEN), reason=f"no jail: {OPEN}")
 SECRET = "the course's secret"
@@ -254,31 +258,108 @@ def test_hidden_numbers_never_reach_the_feedback(workers, tmp_path):
     assert told[0] and told[0] == told[1]  # the same with and without hidden tests
 
 
-def test_changes_of_an_argument_are_seen(workers, tmp_path):
-    code = """
+CHANGES = """
 import numpy as np, torch
-def f(x, a, names, table):
-    x.mul_(2); a += 1; names.append("new"); table["k"] = 1
-    return x.sum()
-def g(x):
-    return x * 2
-def h(x):
+def tensor(x, a, names, table):
+    x.mul_(0)
+    return 0
+def array(x, a, names, table):
+    a[:] = 0
+    return 0
+def items(x, a, names, table):
+    names.append("new")
+    return 0
+def keys(x, a, names, table):
+    table["k"] = 1
+    return 0
+def shape(x, a, names, table):
     x.set_(torch.zeros(7))
-    return x
+    return 0
+def none(x, a, names, table):
+    x, a = x * 2, a + 1
+    return x.sum()
 """
-    import numpy as np
-    import torch
 
+
+def test_changes_of_an_argument_are_refused_and_never_reach_the_grader(workers, tmp_path):
+    """What is wanted may be computed from the argument after the call: a function that empties it would be right."""
     with sandbox.Session(workers, tmp_path, LIMITS) as session:
-        session.run(code)
-        x, a, names, table = torch.ones(2, dtype=torch.float64), np.array([1, 2]), ["old"], {}
-        assert session.get("f")(x, a, names, table) == 4
-        assert x.tolist() == [2, 2] and a.tolist() == [2, 3] and names == ["old", "new"] and table == {"k": 1}
-        y = torch.tensor([1.0, torch.nan])
-        session.get("g")(y)
-        assert y[0] == 1 and y[1].isnan()
-        with pytest.raises(Exception, match="changed its argument"):
-            session.get("h")(torch.ones(2))
+        session.run(CHANGES)
+        given = torch.tensor([1.0, torch.nan]), np.array([1, 2]), ["old"], {3: "c"}
+        for name in ("tensor", "array", "items", "keys", "shape"):
+            with pytest.raises(Wrong, match="changes an argument"):
+                session.get(name)(*given)
+        assert session.get("none")(torch.ones(2), *given[1:]) == 4
+        assert given[0][0] == 1 and given[1].tolist() == [1, 2] and given[2:] == (["old"], {3: "c"})
+
+
+CHEAT = """
+def ranks_t2i(similarity, image_of_caption):
+    similarity *= 0  # all equal: every rank is easy to know
+    return np.full(len(image_of_caption), (len(similarity) - 1) / 2)
+"""
+
+
+def test_an_emptied_argument_earns_nothing(workers, tmp_path):
+    assert graded({"A1": CHEAT}, workers, tmp_path)[1]["A1"] == 0
+
+
+SHOW = "from IPython.display import display\ndisplay({'image/png': chr(34) + ' onload=' + 'x'}, raw=True)"
+ODD = {
+    "half a surrogate pair": ("print('\\ud800')", "\ufffd"),
+    "the same in an error": ("raise ValueError('\\udfff')", "ValueError"),
+    "forty megabytes": ("for _ in range(40):\n    print('x' * 10**6)", "xxx"),
+    "a quote in a picture": (SHOW, "display_data"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_outputs_are_kept_out_and_grading_goes_on(odd, workers, tmp_path):
+    book, found = graded({}, workers, tmp_path, last=ODD[odd][0])
+    assert sum(found.values()) == 32
+    nbformat.writes(book).encode("utf-8")
+    (cell,) = [cell for cell in book.cells if "nbgrader" not in cell.metadata]
+    said = str(cell.outputs)
+    assert ODD[odd][1] in said and "onload" not in said and len(said) < 100_000
+
+
+HARM = """
+class Slow(dict):
+    def items(self):
+        return [(n * (2**61 - 1), 0) for n in range(60_000)]  # keys with one hash
+class Odd(dict):
+    def items(self):
+        return [([1], 2)]  # a key that is a list
+def f():
+    return Slow(a=1)
+value = Odd(a=1)
+"""
+
+
+def test_values_that_are_made_to_harm(workers, tmp_path):
+    with sandbox.Session(workers, tmp_path, LIMITS) as session:
+        session.run(HARM)
+        begun = time.monotonic()
+        with pytest.raises(sandbox.StudentError, match="could not be read"):
+            session.get("f")()
+        assert time.monotonic() - begun < 20
+        with pytest.raises(sandbox.StudentError, match="could not be read"):
+            session.get("value")["a"]
+
+
+LOUD = """
+import base64
+from IPython.display import display
+picture = base64.b64encode(b"\\x89PNG\\r\\n" + bytes(1_400_000)).decode()
+for _ in range(20):
+    display({"image/png": picture}, raw=True)
+"""
+
+
+def test_output_of_a_submission_has_an_end(workers, tmp_path):
+    with sandbox.Session(workers, tmp_path, LIMITS) as session:
+        sizes = [len(str(session.run(LOUD)["outputs"])) for _ in range(3)]
+    assert sizes[-1] < 1000 and "More than 20 MB" in str(session.run("1")["outputs"])
 
 
 def test_sleep_holds_nobody_up(workers, tmp_path):

@@ -397,6 +397,18 @@ def test_wrong_answers_do_not_get_full_points(question):
     assert not passed
 
 
+EMPTY = ("None", "()", "[]", "{}", "torch.empty(0)", "float('nan')", "torch.tensor(float('nan'))", "[[]]", "''")
+
+
+@pytest.mark.parametrize("question", [question for question in MUTANTS if question != "D8"])  # D8 is no function
+def test_answers_without_content_earn_nothing(question):
+    """Nothing, empty things and NaN, whatever the arguments: no test may be content with them."""
+    name = re.findall(r"^def (\w+)", behind(question[0])[1][question], re.MULTILINE)[-1]
+    for value in EMPTY:
+        got, said = points(question[0], question, f"def {name}(*args, **keywords):\n    return {value}")
+        assert got == 0, (value, said)
+
+
 RUNS = {  # wrong runs.json of D5, as a change of right ones
     "a seed is missing": "runs.pop()",
     "two seeds": "runs[:] = [r for r in runs if r['seed'] != 2]",

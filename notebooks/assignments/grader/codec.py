@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 LARGEST = 64 * 2**20  # bytes of one message
+MOST_KEYS = 1000  # of a dictionary: numbers can be chosen such that each is compared with all before
 
 
 class Gone(Exception):
@@ -48,14 +49,21 @@ def _array(values: np.ndarray) -> dict:
 def unpack(value: Any) -> Any:
     """The inverse of `pack`."""
     if not isinstance(value, dict):
-        return value
+        return readable(value) if isinstance(value, str) else value
     if "data" in value:
         values = np.frombuffer(base64.b64decode(value["data"]), dtype=np.dtype(value["type"]))
         values = values.reshape([int(n) for n in value["shape"]]).copy()
         return torch.from_numpy(values) if "tensor" in value else values
     if "dict" in value:
+        if len(value["dict"]) > MOST_KEYS:
+            raise ValueError(f"a dictionary with {len(value['dict'])} keys, wanted at most {MOST_KEYS}")
         return {unpack(k): unpack(v) for k, v in value["dict"]}
     return [unpack(v) for v in value["list"]] if "list" in value else tuple(unpack(v) for v in value["tuple"])
+
+
+def readable(text: str) -> str:
+    """Text that can be written to a file: half of a surrogate pair becomes a question mark."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def send(channel: socket.socket, message: dict) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -14,11 +15,13 @@ from typing import Any
 import nbformat
 
 from grader import inbox, roster
+from grader.codec import readable
 
 KEPT = ("text/plain", "image/png")
 DEFINED = re.compile(r"^(?:async )?def (\w+)", re.MULTILINE)
 AGAIN = re.compile(r"-\d+(\.[^.]+)$")  # what Canvas puts before the suffix when a file is handed in again
 EMPTY = "marked as empty"  # the last words of a note where the released notebook stands for a submission
+TAKEN = "timestamp.txt"  # nbgrader reads the time of handing in from it
 LONGEST_NAME = 200  # bytes of a file's name; systems allow 255
 
 
@@ -70,12 +73,22 @@ def plain(outputs: list) -> list:
     kept = []
     for output in outputs[:20]:
         if output.get("output_type") == "stream":
-            text = output.get("text", "")
-            kept.append(nbformat.v4.new_output("stream", name="stdout", text="".join(text)[:20_000]))
+            text = readable("".join(output.get("text", ""))[:20_000])
+            kept.append(nbformat.v4.new_output("stream", name="stdout", text=text))
         elif "data" in output:
-            data = {kind: "".join(value) for kind, value in output["data"].items() if kind in KEPT}
-            kept.append(nbformat.v4.new_output("display_data", data))
+            data = {"text/plain": readable("".join(output["data"].get("text/plain", ""))[:20_000])}
+            picture = _png("".join(output["data"].get("image/png", "")))
+            kept.append(nbformat.v4.new_output("display_data", data | ({"image/png": picture} if picture else {})))
     return kept
+
+
+def _png(text: str) -> str:
+    """A picture as base64 and nothing else; a page puts it between quotes."""
+    try:
+        data = base64.b64decode(text)
+    except ValueError:
+        return ""
+    return base64.b64encode(data).decode() if data.startswith(b"\x89PNG\r\n") else ""
 
 
 def relabel(book: nbformat.NotebookNode, released: nbformat.NotebookNode) -> str:
@@ -162,6 +175,7 @@ class Book:
 def _book(item: inbox.Item, data: bytes, handed: inbox.Handed, released: nbformat.NotebookNode, name: str) -> Book:
     """Read a notebook; whatever is wrong with it shows here (any error)."""
     book: Any = nbformat.reads(data.decode("utf-8-sig"), as_version=4)
+    book.cells = [cell for cell in book.cells if cell.get("cell_type") in ("code", "markdown", "raw")]
     note = relabel(book, released)
     known = len({_label(cell) for cell in book.cells} & {_label(cell) for cell in released.cells})
     answers = answered(rebuild(book, released), released)
@@ -279,12 +293,13 @@ def _write_files(files: list[tuple[inbox.Item, bytes]], target: Path) -> list[st
         name = item.path.split("/")[-1]
         if name.lower().endswith(".ipynb") or name == "README.md":  # README.md: the page that we gave out
             continue
-        if name in wanted or name in ("", ".", "..", "timestamp.txt") or len(name.encode()) > LONGEST_NAME:
+        if name in wanted or name in ("", ".", "..", TAKEN) or len(name.encode()) > LONGEST_NAME:
             left.append(item.path if len(item.path) <= 80 else f"{item.path[:80]}...")
         else:
             wanted[name] = data
     for name, data in list(wanted.items()):
-        wanted.setdefault(AGAIN.sub(r"\1", name), data)
+        if AGAIN.sub(r"\1", name) != TAKEN:
+            wanted.setdefault(AGAIN.sub(r"\1", name), data)
     for name, data in wanted.items():
         (target / name).write_bytes(data)
     return [f"files left out (a name twice, too long or taken): {inbox.some(left)}"] if left else []

@@ -28,6 +28,7 @@ import matplotlib
 from hrem_lib import data, errors
 
 HERE = Path(__file__).resolve().parent
+PYTHON = os.path.abspath(sys.executable)  # without "..", which may lead through a folder that the jail lacks
 HOME = Path("/home/student")  # the only place with room to write, in memory
 ROOM_MB = 256  # of HOME
 CODE = Path("/grader")  # the worker's own files: they hold no test
@@ -76,7 +77,7 @@ def probe(course: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         code = "from grader import jail; jail.lock(); print(jail.state())"
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        said, errors = start([sys.executable, "-c", code], Path(folder), **pipes).communicate(timeout=600)
+        said, errors = start([PYTHON, "-c", code], Path(folder), **pipes).communicate(timeout=600)
     if said.strip() != "locked":
         last = (errors.strip() or said.strip() or "no answer").splitlines()[-1]
         return f"bubblewrap can't start a jail here ({last[:200]})"
@@ -96,7 +97,7 @@ def places() -> list[Path]:
     packages = [p for p in (*site.getsitepackages(), site.getusersitepackages(), *sys.path) if p.endswith("-packages")]
     found = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, *packages]
     found += [Path(errors.__file__).parent, data.sample_dir(), data.sample_run()]
-    return list(dict.fromkeys(Path(place).absolute() for place in found if Path(place).is_dir()))
+    return list(dict.fromkeys(Path(os.path.abspath(place)) for place in found if Path(place).is_dir()))
 
 
 def start(program: list[str], scratch: Path, keep: int | None = None, **options: Any) -> subprocess.Popen:

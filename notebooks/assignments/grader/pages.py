@@ -33,6 +33,7 @@ MARKS = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff"}
 HOLD = "\ue000"  # marks the place of a formula while the rest is cleaned
 LONGEST = 2000  # characters of a formula
 MANY = 2000  # tags of a cell; deeply nested ones take for ever
+LONGEST_CELL = 20_000  # characters; some Markdown takes a time that grows with their square
 
 MATH_TAGS = """math mrow mi mn mo mtext mspace ms mfrac msqrt mroot msub msup msubsup munder mover munderover mtable
 mtr mtd mstyle mphantom mpadded menclose""".split()
@@ -127,6 +128,8 @@ def markdown2html(source: str) -> str:
 
 def plain_markdown(source: str) -> str:
     """Markdown in which a student's HTML is text; a last line says so. Text without HTML is returned as it is."""
+    if len(source) > LONGEST_CELL:
+        source = f"{source[:LONGEST_CELL]}\n(The rest of {len(source)} characters is left out.)"
     before = source
     source = re.sub(r"!(?=\[[^\]\n]*\]\(\s*<?https?:)", "", source)  # a picture elsewhere becomes a link to it
     for _ in range(8):  # text freed from a tag may hold another

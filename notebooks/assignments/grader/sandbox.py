@@ -8,20 +8,17 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
 from hrem_lib.errors import UserError
 from hrem_lib.exercises import Wrong
 
 from grader import intake, jail
-from grader.codec import Gone, pack, receive, receive_channel, send, unpack
+from grader.codec import Gone, pack, readable, receive, receive_channel, send, unpack
 
 PIECE = 8 * 2**20  # bytes of a file in one message
 WAIT = 12  # seconds that the grader waits for a second of processor time; the process itself stops a little earlier
@@ -66,7 +63,7 @@ class Workers:
     def _begin(self) -> Worker:
         home = Path(tempfile.mkdtemp(dir=self.scratch)) if self.weak else jail.HOME
         mine, theirs = socket.socketpair()
-        program = [sys.executable, "-m", "grader.worker", str(theirs.fileno())]
+        program = [jail.PYTHON, "-m", "grader.worker", str(theirs.fileno())]
         options: dict[str, Any] = {"stdin": subprocess.DEVNULL}
         if self.weak:
             options |= {"env": jail.environment(home), "pass_fds": [theirs.fileno()], "start_new_session": True}
@@ -129,6 +126,7 @@ class Session:
         self.done: list[tuple[str, str]] = []  # ("cell", source) that ran to its end, ("keep", test): for a new start
         self.failures: dict[str, int] = {}  # by function
         self.starts, self.worker, self.end_at = 0, None, None
+        self.room = 20 * 2**20  # characters of output that a page can still be opened with
         self.kept: dict[str, socket.socket] = {}
 
     def __enter__(self) -> Session:
@@ -216,9 +214,13 @@ class Session:
             self.done.append(("cell", source))
         try:
             outputs = intake.plain(reply.get("outputs", []))
+            self.room -= sum(len(str(output)) for output in outputs)
         except Exception:  # a process that a student controls may send anything
             outputs = []
-        return {"outputs": outputs, "error": error}
+        if self.room < 0:
+            text = "(More than 20 MB of output; the rest is left out.)"
+            outputs = intake.plain([{"output_type": "stream", "text": text}])
+        return {"outputs": outputs, "error": error and [readable(part) for part in error]}
 
     def keep(self, test: str) -> None:
         """Keep the process as it is now, to be asked later under the test's name."""
@@ -241,7 +243,10 @@ class Session:
             return Answer(self, name)
         if "error" in reply:
             return Missing(reply["error"])
-        return _unpacked(reply)
+        try:
+            return _unpacked(reply)
+        except StudentError as error:
+            return Missing([error.kind, str(error)])
 
     def call(self, do: str, name: str, args: tuple, keywords: dict, at: str | None, **more: Any) -> Any:
         """Call a student's function.
@@ -258,26 +263,9 @@ class Session:
             if reply["error"][0] in ("Overtime", "Crash"):
                 self.failures[name] = self.failures.get(name, 0) + 1
             _raise(reply["error"], seconds)
-        _change(args, reply)
+        if reply.get("changed"):  # said here, never done to the caller's own: what is wanted may be computed from it
+            raise Wrong("Your function changes an argument; its caller needs it: work on a copy.")
         return _unpacked(reply)
-
-
-def _change(args: tuple, reply: dict) -> None:
-    """Do to the caller's arguments what the student's function did to its copies of them."""
-    try:
-        changes = {int(place): unpack(value) for place, value in reply.get("changed", {}).items()}
-        for place, new in changes.items():
-            old = args[place]
-            if isinstance(old, torch.Tensor):
-                with torch.no_grad():
-                    old.copy_(new)
-            elif isinstance(old, np.ndarray | list):
-                old[... if isinstance(old, np.ndarray) else slice(None)] = new
-            elif isinstance(old, dict):
-                old.clear()
-                old.update(new)
-    except Exception:  # a process that a student controls may send anything; an argument may lose its shape
-        raise StudentError("Wrong", "your function changed its argument") from None
 
 
 def _unpacked(reply: dict) -> Any:
@@ -288,7 +276,7 @@ def _unpacked(reply: dict) -> Any:
 
 
 def _raise(error: list, seconds: float = 0) -> None:
-    kind, text = (str(part)[:300] for part in error)
+    kind, text = (readable(str(part)[:300]) for part in error)
     if kind == "NotImplementedError":
         raise NotImplementedError
     if kind == "Wrong":

@@ -236,6 +236,7 @@ with part("A4", "different numbers of captions, other picture numbers", 1, hidde
     expect_close(jackknife_error(values, groups), loop_error(values, groups))
 with part("A4", "one picture", 1, hidden=True):
     expect_close(jackknife_error(np.array([0.5, 1.0]), np.array([0, 0])), float("nan"))
+    expect_close(jackknife_error(np.array([0.5, 1.0]), np.array([0, 1])), 0.25)  # two pictures have one
 ### END HIDDEN TESTS
 total("A4", 5)
 
@@ -272,6 +273,7 @@ with part("A5", "padding above negative fragments", 1):
     whole = softmax_pool(x[:, :2], torch.tensor([[True, True]]), 0.5)
     with unchanged(x=x):
         got = softmax_pool(x, torch.tensor([[True, True, False, False]]), 0.5)
+    expect_shape(got, (1, 2), "pooled embedding")
     expect_close(got, whole, "pooled value (it must not change with padding)")
 ### BEGIN HIDDEN TESTS
 def loop_pool(x, mask, t):

@@ -270,19 +270,19 @@ r, c = torch.randn(4, 5, 6, generator=dice, dtype=torch.float64), torch.randn(3,
 rm, cm = torch.arange(5) < torch.tensor([[5], [1], [4], [2]]), torch.arange(7) < torch.tensor([[7], [3], [1]])
 whole = torch.ones(4, 5, dtype=torch.bool), torch.ones(3, 7, dtype=torch.bool)
 with part("B4", "random fragments without padding", 1, hidden=True):
-    for got, slow in zip(soft_match(r, c, *whole, 0.3), loop_match(r, c, *whole, 0.3)):
+    for got, slow in zip(soft_match(r, c, *whole, 0.3), loop_match(r, c, *whole, 0.3), strict=True):
         expect_close(got, slow)
 with part("B4", "padding in pictures and texts", 1, hidden=True):
-    for got, slow in zip(soft_match(r, c, rm, cm, 0.3), loop_match(r, c, rm, cm, 0.3)):
+    for got, slow in zip(soft_match(r, c, rm, cm, 0.3), loop_match(r, c, rm, cm, 0.3), strict=True):
         expect_close(got, slow)
 with part("B4", "rubbish in the padding", 1, hidden=True):
     for rubbish in (float("nan"), 1e6):
         bad = r.masked_fill(~rm[..., None], rubbish), c.masked_fill(~cm[..., None], rubbish)
-        for got, slow in zip(soft_match(*bad, rm, cm, 0.2), loop_match(r, c, rm, cm, 0.2)):
+        for got, slow in zip(soft_match(*bad, rm, cm, 0.2), loop_match(r, c, rm, cm, 0.2), strict=True):
             expect_close(got, slow)
 with part("B4", "limits: a tiny and a huge temperature, in float32", 1, hidden=True):
     for t in (1e-3, 1e3):
-        for got, slow in zip(soft_match(r.float(), c.float(), rm, cm, t), loop_match(r, c, rm, cm, t)):
+        for got, slow in zip(soft_match(r.float(), c.float(), rm, cm, t), loop_match(r, c, rm, cm, t), strict=True):
             expect_close(got, slow, tol=2e-3)
 with part("B4", "one pair with one fragment each", 1, hidden=True):
     i2t, t2i = soft_match(r[:1, :1], c[:1, :1], whole[0][:1, :1], whole[1][:1, :1], 0.5)
