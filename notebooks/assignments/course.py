@@ -33,6 +33,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 warnings.filterwarnings("ignore", "Object of type <Submitted")  # nbgrader with SQLAlchemy 2.1; harmless
+warnings.filterwarnings("ignore", "Non-unique cell id")  # of a copied cell; `intake.rebuild` numbers them anew
 
 import nbformat  # noqa: E402
 from grader import build, intake, jail, marks, roster, sandbox, steps  # noqa: E402

@@ -15,13 +15,13 @@ import zipfile
 import nbformat
 import pytest
 from assignments.classroom import SOURCES, build, fill, solutions, source
-from grader import inbox, intake, roster
+from grader import inbox, intake, roster, similar
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hrem_lib.errors import UserError
 
-LIMITS = {"file_mb": 1, "unpacked_mb": 2, "files": 30}
+LIMITS = {"file_mb": 1, "unpacked_mb": 2, "files": 30, "seconds": 20}
 BOOK = SOURCES["A"].name.replace(".py", ".ipynb")
 
 
@@ -107,7 +107,7 @@ def test_faults_of_one_student_are_one_row_with_a_note(room):
     (room.box / ".DS_Store").write_text("x")
     got = room.collect()
     assert got["good"] == ("", ALL)
-    assert got["long"][1] == ALL and "files left out (a name twice, too long or taken)" in got["long"][0]
+    assert got["long"][1] == ALL and "files left out (no data, or a name twice, too long or taken)" in got["long"][0]
     assert got["inside"][1] == ALL and "again was left out: a link" in got["inside"][0]
     assert "pipe.txt was left out: no plain file" in got["inside"][0]
     wanted = {
@@ -537,3 +537,21 @@ def test_bad_rosters_are_refused(tmp_path, text, words):
     with pytest.raises(UserError, match=re.escape(words)) as caught:
         roster.read(path)
     assert str(caught.value).startswith(f"{path}") and "wanted" in str(caught.value)
+
+
+def test_only_data_comes_along_and_no_time_stamp(room):
+    """formgrader and feedback serve these files to a browser."""
+    files = {"evil.html": "<script>", "a.svg": "<svg>", "timestamp-1.txt": "x", "d.csv": "1"}
+    room.zip("anna.zip", {BOOK: room.text(), **files})
+    note, answers = room.collect()["anna"]
+    assert answers == ALL and "evil.html" in note and "a.svg" in note
+    kept = {path.name for path in (room.out / "anna" / "A").iterdir()}
+    assert kept == {BOOK, "d.csv", "timestamp-1.txt"}
+
+
+def test_cells_of_no_kind_and_answers_nested_without_end(room):
+    book = json.loads(room.text())
+    book["cells"].insert(2, {"cell_type": "weird", "metadata": {}, "source": ""})
+    (room.box / "anna.ipynb").write_text(json.dumps(book))
+    assert room.collect()["anna"][1] == ALL
+    assert similar.skeleton("x = 0\nx" + ".b" * 20_000) == "" == similar.skeleton("-" * 20_000 + "1")

@@ -59,9 +59,9 @@ def weak(course: Path) -> bool:
 
 
 def seed_of(course_seed: str, assignment: str, use: str) -> int:
-    """A seed below 2^31; nobody gets from one use's seed to another's."""
+    """A seed below 2^63, too many to be tried; nobody gets from one use's seed to another's."""
     digest = hashlib.sha256(f"{course_seed}|{assignment}|{use}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def assignments(course: Path) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-LARGEST = 64 * 2**20  # bytes of one message
+LARGEST = 16 * 2**20  # bytes of one message; a list in lists takes thirty times of that when it is read
 MOST_KEYS = 1000  # of a dictionary: numbers can be chosen such that each is compared with all before
 
 

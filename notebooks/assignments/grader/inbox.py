@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -86,7 +87,7 @@ def attempt(what: str, notes: list[str], do: Callable[[], T]) -> T | None:
         notes.append(f"{what} was left out: {error}")
     except Exception as error:
         kind = type(error)
-        name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"  # zlib.error
+        name = f"{kind.__module__}.error" if kind.__name__ == "error" else kind.__name__  # zlib's and struct's
         reason = error.strerror if isinstance(error, OSError) and error.strerror else name
         notes.append(f"{what} can't be read ({reason})")
     return None
@@ -225,10 +226,11 @@ def contents(handed: Handed, limits: dict) -> list[tuple[Item, bytes]]:
 
     Args:
         handed: see there; its parts are read once
-        limits: `file_mb`, the largest file; `unpacked_mb`, all files together; `files`, how many
+        limits: `file_mb`, the largest file; `unpacked_mb`, all files together; `files`, how many; `seconds` for all
     """
     found: list[tuple[Item, bytes]] = []
     large, seen, left = [], 0, limits["unpacked_mb"] * 2**20
+    until = time.monotonic() + limits["seconds"]
     end = Item("", 0, 0.0, _refuse("the end"))
     stack: list[tuple[str, Iterator[Item]]] = [("the submission", itertools.chain.from_iterable(handed.parts))]
     while stack:
@@ -241,6 +243,9 @@ def contents(handed: Handed, limits: dict) -> list[tuple[Item, bytes]]:
         seen += 1
         if seen > limits["files"]:
             handed.notes.append(f"only the first {limits['files']} files were read")
+            break
+        if time.monotonic() > until:
+            handed.notes.append(f"only what could be unpacked in {limits['seconds']} seconds was read")
             break
         most = min(limits["file_mb"] * 2**20, left)
         read = _refuse("its name leads out of the folder") if OUT.search(item.path) else item.read
@@ -292,11 +297,11 @@ def _zip(archive: zipfile.ZipFile) -> Iterator[Item]:
             except UnicodeError:
                 name = info.filename.replace("\\", "/")
         try:
-            time = datetime.datetime(*info.date_time).timestamp()
+            changed = datetime.datetime(*info.date_time).timestamp()
         except (ValueError, OverflowError):  # month 0 and the like
-            time = 0.0
+            changed = 0.0
         if not info.is_dir() or info.file_size:  # a folder with bytes is a damaged name
-            yield Item(plain(name), info.file_size, time, lambda most, info=info: _from_zip(archive, info, most))
+            yield Item(plain(name), info.file_size, changed, lambda most, info=info: _from_zip(archive, info, most))
 
 
 def _from_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:

@@ -21,6 +21,7 @@ KEPT = ("text/plain", "image/png")
 DEFINED = re.compile(r"^(?:async )?def (\w+)", re.MULTILINE)
 AGAIN = re.compile(r"-\d+(\.[^.]+)$")  # what Canvas puts before the suffix when a file is handed in again
 EMPTY = "marked as empty"  # the last words of a note where the released notebook stands for a submission
+DATA = tuple(f".{kind}" for kind in "json jsonl csv tsv txt md py toml yaml npy npz png jpg jpeg".split())
 TAKEN = "timestamp.txt"  # nbgrader reads the time of handing in from it
 LONGEST_NAME = 200  # bytes of a file's name; systems allow 255
 
@@ -287,13 +288,17 @@ def _why_empty(book: Book, others: dict) -> str:
 
 
 def _write_files(files: list[tuple[inbox.Item, bytes]], target: Path) -> list[str]:
-    """The other files, beside the notebook; Canvas' `runs-1.json` of a second try also as `runs.json`."""
+    """The other files, beside the notebook; Canvas' `runs-1.json` of a second try also as `runs.json`.
+
+    Only data: formgrader hands these files to a browser, which would run the scripts of a page or a drawing.
+    """
     left, wanted = [], {}
     for item, data in files:
         name = item.path.split("/")[-1]
         if name.lower().endswith(".ipynb") or name == "README.md":  # README.md: the page that we gave out
             continue
-        if name in wanted or name in ("", ".", "..", TAKEN) or len(name.encode()) > LONGEST_NAME:
+        fits = name.lower().endswith(DATA) and len(name.encode()) <= LONGEST_NAME
+        if name in wanted or name == TAKEN or not fits:
             left.append(item.path if len(item.path) <= 80 else f"{item.path[:80]}...")
         else:
             wanted[name] = data
@@ -302,4 +307,4 @@ def _write_files(files: list[tuple[inbox.Item, bytes]], target: Path) -> list[st
             wanted.setdefault(AGAIN.sub(r"\1", name), data)
     for name, data in wanted.items():
         (target / name).write_bytes(data)
-    return [f"files left out (a name twice, too long or taken): {inbox.some(left)}"] if left else []
+    return [f"files left out (no data, or a name twice, too long or taken): {inbox.some(left)}"] if left else []

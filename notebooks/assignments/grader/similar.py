@@ -13,7 +13,7 @@ def skeleton(code: str) -> str:
     """The code with its names replaced by their order of appearance; "" if it does not parse."""
     try:
         tree = ast.parse(code)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested without end
         return ""
     names: dict[str, str] = {}
     for node in ast.walk(tree):
