@@ -108,7 +108,7 @@ def test_head_of_a_lesson(path):
         lines[0],
     ).groups()
     sections = lines[1].removeprefix("**Sections** (minutes): ").split(" · ")
-    minutes = [re.fullmatch(r"(?:(\d) .*?|Break it) (\d+)(?: \(short path: skip.*\))?", s).groups() for s in sections]
+    minutes = [re.fullmatch(r"(?:(\d) .*|Break it) \((\d+)(?:; short path: skip.*)?\)", s).groups() for s in sections]
     text = "\n".join(prose(path))
     assert [number for number, _ in minutes] == [*re.findall(r"(?m)^## (\d)\. ", text), None]
     assert abs(sum(int(m) for _, m in minutes) - int(read)) <= 0.1 * int(read)

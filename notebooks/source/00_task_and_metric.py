@@ -3,7 +3,7 @@
 #
 # **Minutes**: 45 to read, 35 for the exercises (optional: 10 more) · **Needs**: a little Python · **Paper**: Sec 3.5, Sec 4 · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 one table 9 · 2 ranks 9 · 3 recall and chance 8 · 4 ties 5 · 5 folds 5 · 6 intervals 6 · Break it 3
+# **Sections** (minutes): 1 one table (9) · 2 ranks (9) · 3 recall and chance (8) · 4 ties (5) · 5 folds (5) · 6 intervals (6) · Break it (3)
 #
 # **The paper**: Zheren Fu, Zhendong Mao, Yan Song and Yongdong Zhang, *Learning Semantic Relationship among Instances for Image-Text Matching*,
 # [CVPR 2023](https://openaccess.thecvf.com/content/CVPR2023/html/Fu_Learning_Semantic_Relationship_Among_Instances_for_Image-Text_Matching_CVPR_2023_paper.html).

@@ -3,7 +3,7 @@
 #
 # **Minutes**: 45 to read, 29 for the exercises (optional: 8 more) · **Needs**: [00](00_task_and_metric.ipynb) · **Paper**: Sec 3.1, Sec 4.1 · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 files 6 · 2 boxes 7 · 3 RoI align 7 (short path: skip) · 4 features 8 · 5 ids 6 (short path: skip the word pieces) · 6 rows of width D 8 · Break it 3
+# **Sections** (minutes): 1 files (6) · 2 boxes (7) · 3 RoI align (7; short path: skip) · 4 features (8) · 5 ids (6; short path: skip the word pieces) · 6 rows of width D (8) · Break it (3)
 #
 # - **In hand**: a table `similarity` [n, m] and its recalls, from vectors that were made by hand out of the truth.
 # - **Missing**: numbers that a computer can make from pixels and letters alone.

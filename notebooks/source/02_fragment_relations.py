@@ -3,7 +3,7 @@
 #
 # **Minutes**: 60 to read, 36 for the exercises (optional: 8 more) · **Needs**: [01](01_feature_extraction.ipynb) · **Paper**: Sec 3.2, equations (1) to (3) · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 shapes 5 · 2 attention 15 · 3 maps 14 · 4 pooling 9 · 5 weights 11 · Break it 6
+# **Sections** (minutes): 1 shapes (5) · 2 attention (15) · 3 maps (14) · 4 pooling (9) · 5 weights (11) · Break it (6)
 #
 # - **In hand**: `regions` [B,R,D] and `words` [B,L,D] with their masks: one row for each box and each word.
 # - **Missing**: one vector for each item. A search compares vectors, and these rows know little of each other.

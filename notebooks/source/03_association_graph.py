@@ -3,7 +3,7 @@
 #
 # **Minutes**: 75 to read, 35 for the exercises (optional: 10 more) · **Needs**: [02](02_fragment_relations.ipynb) · **Paper**: Sec 3.3.1, equations (4)-(10) and (14) · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 four nodes 11 · 2 fragments 18 · 3 A and S 10 · 4 the whole graph 8 · 5 neighbors 17 · 6 guide 7 · Break it 4
+# **Sections** (minutes): 1 four nodes (11) · 2 fragments (18) · 3 A and S (10) · 4 the whole graph (8) · 5 neighbors (17) · 6 guide (7) · Break it (4)
 #
 # - **In hand**: two encoders. `image_emb` and `text_emb` [B,D] come from one item alone.
 # - **Missing**: anything about other items. *A dog chases a man* and *a dog walks with a man* have nearly the same parts; the paper hopes that comparing them teaches the difference.

@@ -3,7 +3,7 @@
 #
 # **Minutes**: 60 to read, 35 for the exercises (optional: 10 more) · **Needs**: [03](03_association_graph.ipynb) · **Paper**: Sec 3.3.2, equation (12), Fig. 4 · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 sequence 7 · 2 one row 6 · 3 Fusion 12 · 4 λ 6 · 5 Standalone 8 · 6 what changes 17 · Break it 4
+# **Sections** (minutes): 1 sequence (7) · 2 one row (6) · 3 Fusion (12) · 4 λ (6) · 5 Standalone (8) · 6 what changes (17) · Break it (4)
 #
 # - **In hand**: `connection` A (who may attend to whom) and `relevance` S (how much), both [2B,2B].
 # - **Missing**: a layer that uses them. So far no item has taken anything over from another.

@@ -3,7 +3,7 @@
 #
 # **Minutes**: 75 to read, 47 for the exercises (optional: 10 more) · **Needs**: [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb) · **Paper**: Sec 3.4, equation (13) · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 one triplet 10 · 2 right pairs 5 · 3 pull 6 · 4 which negative 16 · 5 dimension 18 · 6 batches 16 · Break it 4
+# **Sections** (minutes): 1 one triplet (10) · 2 right pairs (5) · 3 pull (6) · 4 which negative (16) · 5 dimension (18) · 6 batches (16) · Break it (4)
 #
 # - **In hand**: plain embeddings `image_emb` and `text_emb`, and enhanced ones, v̄ and ū, all [B,D].
 # - **Missing**: a goal. Nothing says yet that a picture belongs to its caption.

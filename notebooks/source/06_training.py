@@ -3,7 +3,7 @@
 #
 # **Minutes**: 60 to read, 40 for the exercises (optional: 10 more) · **Needs**: [04](04_relation_interaction.ipynb), [05](05_sampling_and_losses.ipynb) · **Paper**: Sec 3.4, Sec 4 · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 one step 9 · 2 one batch 6 · 3 a run 13 · 4 which epoch 11 · 5 which method 17 · Break it 4
+# **Sections** (minutes): 1 one step (9) · 2 one batch (6) · 3 a run (13) · 4 which epoch (11) · 5 which method (17) · Break it (4)
 #
 # - **In hand**: all parts: the encoders (02), the graph (03), the interaction (04), the losses and the batches (05).
 # - **Missing**: training. The earlier lessons loaded weights that were trained already.

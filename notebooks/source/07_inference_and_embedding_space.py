@@ -3,7 +3,7 @@
 #
 # **Minutes**: 45 to read, 30 for the exercises (optional: 10 more) · **Needs**: [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb), [04](04_relation_interaction.ipynb) · **Paper**: Sec 3.5, Sec 4 · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 search 8 · 2 maps 7 · 3 gap 8 · 4 hubs 6 · 5 failures 9 · 6 support 5 · Break it 2
+# **Sections** (minutes): 1 search (8) · 2 maps (7) · 3 gap (8) · 4 hubs (6) · 5 failures (9) · 6 support (5) · Break it (2)
 #
 # - **In hand**: a trained model (`checkpoints.load_run`), chosen on dev.
 # - **Missing**: a look at what it learned. A recall says how often a search fails, not where and why.

@@ -3,7 +3,7 @@
 #
 # **Minutes**: 60 to read, 43 for the exercises · **Needs**: [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb), [04](04_relation_interaction.ipynb) · **Paper**: Sec 3.5, Sec 4 · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 names 7 · 2 layer by layer 9 · 3 the authors' numbers 7 · 4 intervals 12 · 5 differences 5 · 6 cost 8 · 7 claims 10 · Break it 2
+# **Sections** (minutes): 1 names (7) · 2 layer by layer (9) · 3 the authors' numbers (7) · 4 intervals (12) · 5 differences (5) · 6 cost (8) · 7 claims (10) · Break it (2)
 #
 # - **In hand**: a library that trains and searches (`hrem_lib`), and a map of its failures.
 # - **Missing**: proof that it computes what the authors computed, and that the method is what helps.
