@@ -12,6 +12,8 @@ A source is a Python file with `# %%` cells (jupytext's percent format). Tags on
     lesson     (default) is in the lesson only
     solution   is in the solution notebook only
     hide       its input is folded in JupyterLab
+
+A cell `# %% page="graph"` is the part of that name of examples/hrem_in_two_pages.py, so that the code stands once.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from nbclient import NotebookClient
 
 SOURCE = Path(__file__).resolve().parent
 LESSONS, SOLUTIONS = SOURCE.parent, SOURCE.parent / "solutions"
+TWO_PAGES = LESSONS.parent / "examples" / "hrem_in_two_pages.py"
 BLOCK = re.compile(r"^( *)# BEGIN SOLUTION(?:: ?([^\n]*))?\n(.*?)^ *# END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 
 
@@ -49,8 +52,11 @@ def solved(code: str) -> str:
 def make(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
     """The lesson and the solution notebook of a source, not yet run."""
     parsed = jupytext.read(source)
+    pages = {cell.metadata["part"]: cell.source for cell in jupytext.read(TWO_PAGES).cells if "part" in cell.metadata}
     lesson, solution = [], []
     for number, cell in enumerate(parsed.cells):
+        if "page" in cell.metadata:
+            cell.source = pages[cell.metadata["page"]]
         tags = set(cell.metadata.get("tags", []))
         kept = sorted(tags & {"nbval-ignore-output", "raises-exception"})
         metadata = {"tags": kept} if kept else {}
