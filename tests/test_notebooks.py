@@ -14,7 +14,10 @@ sys.path.insert(0, str(NOTEBOOKS / "source"))
 LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
 ALL = LESSONS + SOLUTIONS
+SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9][0-9]_*.py"))
+GLOSSARY = NOTEBOOKS.parent / "docs" / "notation.md"
 every = pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+source = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
 
@@ -85,6 +88,78 @@ def test_parts_of_a_lesson(path):
     assert not [part for part in wanted if part.lower() not in text.lower()]
     assert re.search(r"\|\s*paper\s*\|\s*released code\s*\|\s*here\s*\|", text, re.IGNORECASE)
     assert 3 <= len(set(re.findall(rf'check\("({path.name[:2]}[a-z])"', "".join(c.source for c in code(book))))) <= 6
+
+
+def prose(path):
+    """The text of a lesson: the markdown cells of its source that are not for the solutions alone."""
+    cells = re.split(r"(?m)^# %%", path.read_text(encoding="utf-8"))
+    cells = [cell.split("\n", 1) for cell in cells if cell.startswith(" [markdown]")]
+    return [re.sub(r"(?m)^# ?", "", text).strip() for first, text in cells if '"solution"' not in first]
+
+
+@source
+def test_head_of_a_lesson(path):
+    """Minutes that add up, and from 01 on what is in hand, what is missing, and why today."""
+    title, *lines = [line for line in prose(path)[0].splitlines() if line]
+    assert title.startswith("# ") and title.endswith("?")
+    read, exercises = re.fullmatch(
+        r"\*\*Minutes\*\*: (\d+) to read, (\d+) for the exercises(?: \(optional: \d+ more\))? · \*\*Needs\*\*: .+ · "
+        r"\*\*Paper\*\*: Sec .+ · \[notation and words\]\(\.\./docs/notation\.md\)",
+        lines[0],
+    ).groups()
+    sections = lines[1].removeprefix("**Sections** (minutes): ").split(" · ")
+    minutes = [re.fullmatch(r"(?:(\d) )?(.+?) \((\d+)(?:; short path: skip.*)?\)", s).groups() for s in sections]
+    text = "\n".join(prose(path))
+    assert [number for number, _, _ in minutes if number] == re.findall(r"(?m)^## (\d)\. ", text)
+    assert all(number or f"\n## {name}\n" in text for number, name, _ in minutes) and minutes[-1][1] == "Break it"
+    assert abs(sum(int(m) for _, _, m in minutes) - int(read)) <= 0.1 * int(read)
+    skipped = sum("short path: skip" in section for section in sections)
+    assert len(re.findall(r"(?m)^\*Short path: ", text)) == skipped
+    parts = [re.search(r"(.*)\n(?s:.*?)\bMinutes: (\d+)", part) for part in re.split(r"(?m)^#+ ", text)]
+    asked = [int(part[2]) for part in parts if part and not re.search(r"\d[a-z]\*|\(optional\)", part[1])]
+    assert abs(sum(asked) - int(exercises)) <= 0.1 * int(exercises)
+    if path.name[:2] != "00":
+        recap = [line for line in lines if line.startswith("- ")]
+        assert recap == lines[2:] and len(recap) == 3
+        assert [re.match(r"- \*\*(.+?)\*\*: \S", line)[1] for line in recap] == ["In hand", "Missing", "Today"]
+
+
+def test_first_page_says_what_is_built():
+    door = prose(SOURCES[0])[0]
+    for part in ("Hierarchical RElation Modeling", "thecvf.com", "testall", "113,287", "29,000", "Does it help?"):
+        assert part in door
+    assert len(re.findall(r"\w+", re.sub(r"\]\(.*?\)", "]", door))) <= 240  # a minute of reading
+    asked = re.search(r"section (\d) of \[(\d\d)\]\((\w+)\.ipynb\)", door)
+    answer = "\n".join(prose(NOTEBOOKS / "source" / f"{asked[3]}.py"))
+    assert asked[3].startswith(asked[2])
+    assert re.search(rf"(?m)^## {asked[1]}\. Which claims held here\?", answer)
+
+
+def test_every_word_of_the_lessons_is_in_the_glossary():
+    page = GLOSSARY.read_text(encoding="utf-8")
+    links = dict(re.findall(r"(?m)^\[(\d\d)\]: (\S+)$", page))
+    assert links == {path.name[:2]: f"../notebooks/{path.stem}.ipynb" for path in SOURCES}
+    entries = re.findall(r"(?m)^- \*\*(.+?)\*\*((?: \[\d\d\])+): ([A-Z1].+\.)$", page)
+    assert len(entries) == len(re.findall(r"(?m)^- ", page))
+    names = [name for name, _, _ in entries]
+    assert names == sorted(set(names), key=str.casefold)
+    assert not [name for name, _, sentence in entries if len(sentence.split()) > 25 or ". " in sentence]
+    stands = {(name, number) for name, lessons, _ in entries for number in re.findall(r"\d\d", lessons)}
+    said = set()
+    for path in SOURCES:
+        (words,) = re.findall(r"\*\*Words introduced\*\*: (.+)\.$", "\n".join(prose(path)), re.MULTILINE)
+        said |= {(word, path.name[:2]) for word in words.split(", ")}
+    assert said == stands
+
+
+def test_letters_of_the_glossary_are_names_in_code():
+    page = GLOSSARY.read_text(encoding="utf-8").split("## Words")[0]
+    rows = re.findall(r"(?m)^\|[^|]*\|([^|]*`[^|]*)\|[^|]*\|[^|]*\| \[(\d\d)\] \|$", page)
+    assert len(rows) == page.count("\n|") - 2
+    for names, number in rows:
+        lesson = next(path for path in SOURCES if path.name.startswith(number)).read_text(encoding="utf-8")
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b", lesson), (name, number)
 
 
 @lesson

@@ -1,7 +1,8 @@
 """Every figure of the project, a module a notebook. A figure draws what a forward pass computed, never a second one.
 
-`style` (palette, `show`, pipeline map, heat map) · `task` (00) · `features` (01) · `fragments` (02) · `graph` (03) ·
-`interaction` (04) · `losses` (05) · `training` (06, and a run's curves) · `retrieval` (07) · `reproduction` (08).
+`style` (palette, `show`, pipeline map, heat map) · `method` (the whole method: README, 00) · `task` (00) ·
+`features` (01) · `fragments` (02) · `graph` (03) · `interaction` (04) · `losses` (05) · `training` (06, and a run's
+curves) · `retrieval` (07) · `reproduction` (08).
 """
 
 from hrem_lib.plots.style import (

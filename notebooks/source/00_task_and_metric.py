@@ -1,15 +1,40 @@
 # %% [markdown]
 # # What does it mean to find the right caption?
 #
-# **Minutes** 45 reading + 30 exercises · **Needs** nothing · **Paper** Sec 3.5, Sec 4
+# **Minutes**: 45 to read, 35 for the exercises (optional: 10 more) · **Needs**: a little Python · **Paper**: Sec 3.5, Sec 4 · [notation and words](../docs/notation.md)
+#
+# **Sections** (minutes): 1 one table (9) · 2 ranks (9) · 3 recall and chance (8) · 4 ties (5) · 5 folds (5) · 6 intervals (6) · Break it (3)
+#
+# **The paper**: Zheren Fu, Zhendong Mao, Yan Song and Yongdong Zhang, *Learning Semantic Relationship among Instances for Image-Text Matching*,
+# [CVPR 2023](https://openaccess.thecvf.com/content/CVPR2023/html/Fu_Learning_Semantic_Relationship_Among_Instances_for_Image-Text_Matching_CVPR_2023_paper.html).
+# Its method is **HREM**, *Hierarchical RElation Modeling*: it relates the parts of a picture or caption to each other, then whole pictures and captions.
+#
+# | pictures, five captions each | train | dev | test |
+# |---|---|---|---|
+# | Flickr30K, photographs | 29,000 | 1,014 | 1,000 |
+# | COCO, photographs | 113,287 | 1,000 | 5,000: one pool (5K), or the mean of five pools of 1,000 (1K) |
+# | our sample world, drawings | 1,000 | 200 | 200 |
+#
+# COCO's test pictures are its file `testall`. Do not report its file `test`, a single pool of 1,000. Papers give the mean of five pools, and that one
+# alone gives [higher and unfair figures](https://github.com/Paranioar/SGRAF/issues/7).
+#
+# **The mystery.** Lessons 03 to 05 build a machine in which the pictures and captions of a batch attend to each other. Does it help?
+# The end of the course finds out (section 7 of [08](08_reproducing_the_paper.ipynb)). The answer is not what the paper's table suggests.
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt, numpy as np
 from hrem_lib import data, metrics, plots
 from hrem_lib.exercises import check
-from hrem_lib.plots import retrieval, task
+from hrem_lib.plots import method, retrieval, task
 from hrem_lib.sample_world import catalog, scenes
 plots.use_style()
+
+# %% tags=["hide"]
+plots.show(
+    method.overview(),
+    "The whole method. A dark square holds the number of the lesson that builds the part; 06 trains it all, 08 compares it with the authors' program.",
+    method.ALT,
+)
 
 # %%
 plots.show(
@@ -364,7 +389,7 @@ plots.show(
 assert all(abs(value - 60) < 3 for value in shuffled) and abs(recall(best_case, 1) - recall(t2i_ranks, 1) - 16.5) < 0.5
 
 # %% [markdown]
-# ## 5. A smaller crowd flatters
+# ## 5. Fewer pictures give higher figures
 #
 # The released HREM model finds the right caption first for 62.5 % of the COCO pictures, or for 81.9 %. Same model, same pictures! The first number is **COCO 5K**: 5,000 pictures and their 25,000 captions in one pool.
 # The second is **COCO 1K**: the 5,000 are cut into five **folds** of 1,000, each is searched alone, and the five results are averaged.

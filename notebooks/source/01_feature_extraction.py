@@ -1,7 +1,13 @@
 # %% [markdown]
 # # How does a picture become rows of numbers?
 #
-# **Minutes**: 45 to read, 35 for the exercises · **Needs**: notebook 00 · **Paper**: Sec 3.1 and 4.1
+# **Minutes**: 45 to read, 29 for the exercises (optional: 8 more) · **Needs**: [00](00_task_and_metric.ipynb) · **Paper**: Sec 3.1, Sec 4.1 · [notation and words](../docs/notation.md)
+#
+# **Sections** (minutes): 1 files (6) · 2 boxes (7) · 3 RoI align (7; short path: skip) · 4 features (8) · 5 ids (6; short path: skip the word pieces) · 6 rows of width D (8) · Break it (3)
+#
+# - **In hand**: a table `similarity` [n, m] and its recalls, from vectors that were made by hand out of the truth.
+# - **Missing**: numbers that a computer can make from pixels and letters alone.
+# - **Today**: both sides become rows of one width, `regions` [B,R,D] and `words` [B,L,D]. All later lessons start from them.
 
 # %% [markdown] tags=["solution"]
 # # Solutions to notebook 01: how does a picture become rows of numbers?
@@ -95,6 +101,8 @@ for caption in range(5, 10):
 #
 # The detector tries hundreds of boxes, keeps those where it sees *something*, and of boxes that cover each other it keeps the surest.
 # It was trained on names, colors and postures of things in the **training** pictures. It never saw a caption.
+# The public features come from such a detector, too, [bottom-up attention](https://github.com/peteanderson80/bottom-up-attention).
+# It learned objects and attributes, marked by people in the photographs of *Visual Genome*. These labels are no captions either.
 #
 # Whether a box fits a thing is measured by their overlap, *intersection over union*:
 #
@@ -168,6 +176,8 @@ assert found / all_things > 0.85 and 0.15 < fits / 2200 < 0.5
 
 # %% [markdown]
 # ## 3. How does a box of any size become 6 x 6 cells?
+#
+# *Short path: go on to section 4. Keep in mind that every box, large or small, becomes a table of one size.*
 #
 # A linear layer wants inputs of one size, boxes have all sizes. **RoI align** (region of interest) samples each box on a fixed grid of `cells` x `cells`:
 # each cell is the mean of 2 x 2 sample points, and the value at a point is interpolated between the four nearest pixels.
@@ -363,6 +373,9 @@ print(tuple(backbone_features(picture, boxes).shape))
 # | 0 | 1 | 2 | 3 | 4 | 5 | 6 |
 #
 # so "a cat runs" becomes 1 4 3 6 2: the cat is unknown.
+#
+# **Why not the test captions, too?** They stand for queries that nobody has seen yet. A word that only they use would get a vector that no training
+# caption ever moved: noise. As `<unk>` it is treated as a new word of a real query will be.
 
 # %%
 tiny = text.Vocabulary.build(["A dog runs.", "a dog"])
@@ -373,6 +386,8 @@ words = text.Vocabulary.build(train.captions)
 print(f"{words.size} numbers for the words of {train.n_captions} training captions; the most frequent: {words.words[4:9]}")
 
 # %% [markdown]
+# *Short path: go on to section 6. Keep in mind that BERT cuts rare words into pieces; the model of this course reads whole words.*
+#
 # Pieces are found from the left, always the longest piece that is in the list; a piece inside a word starts with `##`.
 # With the list {surf, board, ##board, ##ing}: *surfboard* = surf + ##board, *surfing* = surf + ##ing, and *snowboard* has no first piece, so it is `[UNK]`.
 
@@ -787,4 +802,4 @@ except NotImplementedError:
 #
 # **Words introduced**: region, feature, overlap (IoU), RoI align, memory map, vocabulary, word piece, state, mask, padding, size augmentation.
 #
-# **Next**: [02](02_fragment_relations.ipynb): twelve rows are still not an embedding. How do they become *one* vector, and how does one region look at another?
+# **Next**: [02](02_fragment_relations.ipynb): twelve rows are still not an embedding. How do they become *one* vector, and how does one region attend to another?

@@ -1,7 +1,13 @@
 # %% [markdown]
 # # How do regions and words become one vector?
 #
-# **Minutes**: 60 to read, 40 for the exercises · **Needs**: notebook 01 · **Paper**: Sec 3.2, equations (1) to (3)
+# **Minutes**: 60 to read, 36 for the exercises (optional: 8 more) · **Needs**: [01](01_feature_extraction.ipynb) · **Paper**: Sec 3.2, equations (1) to (3) · [notation and words](../docs/notation.md)
+#
+# **Sections** (minutes): 1 shapes (5) · 2 attention (15) · 3 maps (14) · 4 pooling (9) · 5 weights (11) · Break it (6)
+#
+# - **In hand**: `regions` [B,R,D] and `words` [B,L,D] with their masks: one row for each box and each word.
+# - **Missing**: one vector for each item. A search compares vectors, and these rows know little of each other.
+# - **Today**: the rows attend to each other and are pooled to `image_emb` and `text_emb` [B,D]. A search needs no more than these.
 
 # %% [markdown] tags=["solution"]
 # # Solutions to notebook 02: how do regions and words become one vector?
@@ -19,17 +25,17 @@ plots.use_style()
 # %%
 plots.show(
     plots.pipeline_map(2, 3),
-    "Today: fragments (regions or words) look at each other, and then become one embedding.",
+    "Today: fragments (regions or words) attend to each other, and then become one embedding.",
     "Pipeline of eight boxes; the third and fourth, fragment relations and embeddings, are filled.",
 )
 
 # %% [markdown]
 # **You will be able to**
-# - compute self-attention by hand and read a map of it: the row looks, the column is looked at;
+# - compute self-attention by hand and read a map of it: the row attends, the column is attended to;
 # - pool fragments with a mean, a max-k and a mix of both, and say which region gave which number;
 # - write a test that catches an encoder in which padding or other pictures change an embedding.
 #
-# **Predict first**: an embedding is 0.8 times a max pool of the regions plus 0.2 times a mean of the regions *after they looked at each other*.
+# **Predict first**: an embedding is 0.8 times a max pool of the regions plus 0.2 times a mean of the regions *after they attended to each other*.
 # (a) What share of the length does the second part have: about a fifth? (b) Take that part away from all pictures, without any training: how far does R@1 (image to text) fall? (c) And if you take it away from all
 # captions instead? Write three numbers down; section 5 prints them.
 
@@ -66,7 +72,7 @@ for name, tensor in (
 print(f"length of v: {images.emb[INDEX].norm():.3f}")
 
 # %% [markdown]
-# ## 2. How does one region look at the others?
+# ## 2. How does one region attend to the others?
 #
 # Each row asks all rows a question (*query*), each row answers with its *key*, and the better the answer fits, the more of that row's *value* is taken over. With all rows stacked into a matrix $X$:
 #
@@ -163,7 +169,7 @@ assert torch.allclose(shuffled.emb, images.emb, atol=1e-4)
 print("the same context, the same weights; and boxes in another order give the same embedding")
 
 # %% [markdown]
-# ## 3. What do regions and words look at?
+# ## 3. What do regions and words attend to?
 #
 # The maps below are the weights that this forward pass *used* (`return_weights=True`), not a second computation.
 
@@ -593,4 +599,4 @@ check("02e", sorted_pool)
 #
 # **Words introduced**: fragment, query, key, value, head, self-attention, context, effective number, max-k pooling, mix, embedding.
 #
-# **Next**: [03](03_association_graph.ipynb): now each picture and each caption is one vector that looked at *itself*. When should two pictures, or a picture and a caption, look at each other?
+# **Next**: [03](03_association_graph.ipynb): now each picture and each caption is one vector, made from its own fragments alone. When should two pictures, or a picture and a caption, attend to each other?

@@ -1,7 +1,13 @@
 # %% [markdown]
-# # When should two items listen to each other?
+# # When should two items attend to each other?
 #
-# **Minutes**: 75 read + 45 exercises · **Needs**: notebook 02 · **Paper**: Sec 3.3.1, equations (4)-(10) and (14)
+# **Minutes**: 75 to read, 35 for the exercises (optional: 10 more) · **Needs**: [02](02_fragment_relations.ipynb) · **Paper**: Sec 3.3.1, equations (4)-(10) and (14) · [notation and words](../docs/notation.md)
+#
+# **Sections** (minutes): 1 four nodes (11) · 2 fragments (18) · 3 A and S (10) · 4 the whole graph (8) · 5 neighbors (17) · 6 guide (7) · Break it (4)
+#
+# - **In hand**: two encoders. `image_emb` and `text_emb` [B,D] come from one item alone.
+# - **Missing**: anything about other items. *A dog chases a man* and *a dog walks with a man* have nearly the same parts; the paper hopes that comparing them teaches the difference.
+# - **Today**: the batch becomes a graph: `connection` A says who may attend to whom, `relevance` S says how much. Only training uses it.
 
 # %% tags=["setup"]
 import torch, torch.nn.functional as F
@@ -14,17 +20,11 @@ plots.use_style()
 # %%
 plots.show(
     plots.pipeline_map(4),
-    "Today: the graph that tells who may listen to whom in a batch (block 5 of 8).",
+    "Today: the graph that says who may attend to whom in a batch (block 5 of 8).",
     "Eight boxes in a row, from pictures and captions to retrieval; the box association graph is filled.",
 )
 
 # %% [markdown]
-# So far every picture and every caption was encoded alone. HREM adds one idea: **in training, the pictures and captions of a
-# batch look at each other**. This notebook builds the two matrices that rule it:
-#
-# - the **connection** A says *whether* one item may look at another (yes or no);
-# - the **relevance** S says *how much* it should (a number).
-#
 # **You will be able to**
 #
 # 1. fill the connection and the relevance of four nodes by hand, and read their four blocks;
@@ -761,4 +761,4 @@ check("03e", row_kl)
 #
 # **Words introduced**: node, block, connection, relevance, neighbor share, match score, top matches, guide.
 #
-# **Next**: [04 Relation interaction](04_relation_interaction.ipynb) lets the nodes look at each other.
+# **Next**: [04 Relation interaction](04_relation_interaction.ipynb) lets the nodes attend to each other.

@@ -1,7 +1,13 @@
 # %% [markdown]
 # # What changes when the batch becomes a sequence?
 #
-# **Minutes**: 60 read + 40 exercises · **Needs**: notebook 03 · **Paper**: Sec 3.3.2, equation (12), Fig. 4
+# **Minutes**: 60 to read, 35 for the exercises (optional: 10 more) · **Needs**: [03](03_association_graph.ipynb) · **Paper**: Sec 3.3.2, equation (12), Fig. 4 · [notation and words](../docs/notation.md)
+#
+# **Sections** (minutes): 1 sequence (7) · 2 one row (6) · 3 Fusion (12) · 4 λ (6) · 5 Standalone (8) · 6 what changes (17) · Break it (4)
+#
+# - **In hand**: `connection` A (who may attend to whom) and `relevance` S (how much), both [2B,2B].
+# - **Missing**: a layer that uses them. So far no item has taken anything over from another.
+# - **Today**: attention over the batch gives `image_emb_rel` and `text_emb_rel` (v̄ and ū), the **relation-enhanced embeddings**. They train the plain ones.
 
 # %% tags=["setup"]
 import torch, torch.nn.functional as F
@@ -13,14 +19,11 @@ plots.use_style()
 # %%
 plots.show(
     plots.pipeline_map(5),
-    "Today: the pictures and captions of a batch look at each other (block 6 of 8).",
+    "Today: the pictures and captions of a batch attend to each other (block 6 of 8).",
     "Eight boxes in a row, from pictures and captions to retrieval; the box relation interaction is filled.",
 )
 
 # %% [markdown]
-# Notebook 03 made two matrices: the connection A (who may look at whom) and the relevance S (how much). Now the nodes use them.
-# What comes out are the **relation-enhanced embeddings** v̄ and ū, which train the plain ones.
-#
 # **You will be able to**
 #
 # 1. compute one row of attention under A and S by hand, and write the whole layer in 15 lines;
@@ -28,7 +31,7 @@ plots.show(
 # 3. say what the interaction changes, what it does not, and why it stays behind after training.
 #
 # **Predict first.** The layer has learned query and key weights, as every attention has. In the trained model, who decides how
-# much node i listens to node j: (a) mostly the learned scores, (b) scores and relevance alike, (c) almost only A and S? Section 3 prints the answer.
+# much node i attends to node j: (a) mostly the learned scores, (b) scores and relevance alike, (c) almost only A and S? Section 3 prints the answer.
 
 # %% [markdown]
 # ## 1. B pairs become one sequence of 2B tokens
@@ -193,7 +196,7 @@ assert int(A[walk].sum()) == 8 and mean_attention[walk].argmax() == walk and A[w
 # %% [markdown]
 # The four pictures it looks at are the dogs. Two of the four captions are about surfers; one has the word *orange* in common with picture 6 (a board there, a car here), the other the child. The graph's errors become errors of who is heard.
 #
-# ## 4. How loud is the relevance? A sweep of λ
+# ## 4. How strong is the relevance? A sweep of λ
 #
 # λ = 0 is plain masked attention: A decides who, nobody decides how much. A large λ lets a node hear only its most relevant
 # neighbor, and that is the node itself (S = 1). To count how many neighbors a row really uses, take the exponential of its entropy: 8 equal shares

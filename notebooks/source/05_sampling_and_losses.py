@@ -1,7 +1,13 @@
 # %% [markdown]
 # # Which wrong answers should we learn from, and who should share a batch?
 #
-# **Minutes** 75 + 45 exercises · **Needs** 00, 02 · **Paper** Sec 3.4, equation (13)
+# **Minutes**: 75 to read, 47 for the exercises (optional: 10 more) · **Needs**: [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb) · **Paper**: Sec 3.4, equation (13) · [notation and words](../docs/notation.md)
+#
+# **Sections** (minutes): 1 one triplet (10) · 2 right pairs (5) · 3 pull (6) · 4 which negative (16) · 5 dimension (18) · 6 batches (16) · Break it (4)
+#
+# - **In hand**: plain embeddings `image_emb` and `text_emb`, and enhanced ones, v̄ and ū, all [B,D].
+# - **Missing**: a goal. Nothing says yet that a picture belongs to its caption.
+# - **Today**: the loss (`losses.triplet`), the wrong answers that it draws, and the batches (`sampling`) that bring hard ones together.
 
 # %% tags=["setup"]
 import numpy as np, torch, torch.nn.functional as F
@@ -19,7 +25,7 @@ plots.show(plots.pipeline_map(6), "Today: what the embeddings are asked for, and
 # **You will be able to**
 #
 # - write the triplet loss of equation (13) and say, pair by pair, what its gradient does;
-# - explain distance-weighted sampling, and why its result hangs on one number, the dimension n;
+# - explain distance-weighted sampling, and why its result depends on one number, the dimension n;
 # - build neighbor batches, and measure what they change and what they cost.
 #
 # **Predict first.** In a batch of 128 pairs, each picture has 127 wrong captions. One is drawn, by a law that should give *every

@@ -1,7 +1,13 @@
 # %% [markdown]
 # # Does it learn, and how do we know?
 #
-# **Minutes** 60 + 40 exercises · **Needs** 04, 05 · **Paper** Sec 3.4, Sec 4
+# **Minutes**: 78 to read, 40 for the exercises (optional: 10 more) · **Needs**: [04](04_relation_interaction.ipynb), [05](05_sampling_and_losses.ipynb) · **Paper**: Sec 3.4, Sec 4 · [notation and words](../docs/notation.md)
+#
+# **Sections** (minutes): HREM on two pages (18) · 1 one step (9) · 2 one batch (6) · 3 a run (13) · 4 which epoch (11) · 5 which method (17) · Break it (4)
+#
+# - **In hand**: all parts: the encoders (02), the graph (03), the interaction (04), the losses and the batches (05).
+# - **Missing**: the parts in one piece, and training. The earlier lessons loaded weights that were trained already.
+# - **Today**: the whole method on two pages, then one step and a run; how to choose an epoch, and how to compare two methods.
 
 # %% [markdown] tags=["solution"]
 # # Solutions to notebook 06: does it learn, and how do we know?

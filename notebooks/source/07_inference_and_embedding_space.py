@@ -1,7 +1,13 @@
 # %% [markdown]
 # # What does the space look like, and where does it fail?
 #
-# **Minutes** 45 reading + 30 exercises · **Needs** [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb), [04](04_relation_interaction.ipynb) · **Paper** Sec 3.5, Sec 4
+# **Minutes**: 45 to read, 30 for the exercises (optional: 10 more) · **Needs**: [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb), [04](04_relation_interaction.ipynb) · **Paper**: Sec 3.5, Sec 4 · [notation and words](../docs/notation.md)
+#
+# **Sections** (minutes): 1 search (8) · 2 maps (7) · 3 gap (8) · 4 hubs (6) · 5 failures (9) · 6 support (5) · Break it (2)
+#
+# - **In hand**: a trained model (`checkpoints.load_run`), chosen on dev.
+# - **Missing**: a look at what it learned. A recall says how often a search fails, not where and why.
+# - **Today**: we search with `v @ u.T`, look at the space, and sort the failures.
 
 # %% [markdown] tags=["solution"]
 # # Solutions to notebook 07: what does the space look like, and where does it fail?
@@ -19,13 +25,13 @@ plots.use_style()
 # %%
 plots.show(
     plots.pipeline_map(3, 7),
-    "Training is over. What is left are the embeddings and the search.",
+    "Today: training is over; the embeddings and the search are left.",
     "Eight boxes in a row from pictures and captions to retrieval; the boxes embeddings and retrieval are filled.",
 )
 
 # %% [markdown]
 # **You will be able to**
-# - search with the two encoders and one matrix product, and say why the relation part stays at home;
+# - search with the two encoders and one matrix product, and say why the relation part is left out;
 # - read (and not over-read) a map of the embedding space, measure the gap between its halves and find its hubs;
 # - sort failures into classes that call for different cures, and show which box supports which word.
 #

@@ -1,7 +1,13 @@
 # %% [markdown]
 # # How close are we to the paper, and how would you know?
 #
-# **Minutes** 60 + 45 · **Needs** notebooks 00, 02 and 04 · **Paper** Sec 3.5 (inference) and Sec 4 (experiments)
+# **Minutes**: 60 to read, 43 for the exercises · **Needs**: [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb), [04](04_relation_interaction.ipynb) · **Paper**: Sec 3.5, Sec 4 · [notation and words](../docs/notation.md)
+#
+# **Sections** (minutes): 1 names (7) · 2 layer by layer (9) · 3 the authors' numbers (7) · 4 intervals (12) · 5 differences (5) · 6 cost (8) · 7 claims (10) · Break it (2)
+#
+# - **In hand**: a library that trains and searches (`hrem_lib`), and a map of its failures.
+# - **Missing**: proof that it computes what the authors computed, and that the method is what helps.
+# - **Today**: same weights, same numbers; how sure a figure is; what a search costs. Section 7 answers the question of lesson 00: *does it help?*
 
 # %% [markdown] tags=["solution"]
 # # Solutions to notebook 08: how close are we to the paper, and how would you know?
@@ -40,7 +46,7 @@ plots.show(
 # - say whether two published figures differ, and fill in a card that lets others repeat yours.
 #
 # **Predict first.** The released BERT model finds the right caption first for 84.4 % of the 1,000 test pictures of Flickr30K. Imagine
-# that the authors had photographed other 1,000 pictures of the same kind, again and again. Between which two values would R@1 lie in 95
+# that the authors had photographed 1,000 other pictures of the same kind, again and again. Between which two values would R@1 lie in 95
 # of 100 cases? Write the two values down. Section 4 prints them.
 
 # %% [markdown]
@@ -1005,4 +1011,4 @@ check("08d", card_of_twinnet)
 #
 # **Words introduced**: checkpoint, prefix, parity, tolerance, hook, bootstrap, interval, paired, multiply-add, reproducibility card.
 #
-# **Next**: nothing is left but your own experiment. Train with `hrem train sample`, change one thing, and write its card.
+# **Next**: your own experiment. Train with `hrem train sample`, change one thing, and write its card.
