@@ -646,8 +646,7 @@ check("00b", t2i_recall)
 # <details><summary>Hint 3: skeleton</summary>
 #
 # ```python
-# # R@1 of 200 queries is a multiple of ..., of 1,000 queries a multiple of ...
-# found = colleague(similarity, image_of_caption)
+# found = colleague(similarity, image_of_caption)  # R@1 of 200 queries: a multiple of ...; of 1,000: of ...
 # return {"i2t": ..., "t2i": ...}
 # ```
 # </details>
