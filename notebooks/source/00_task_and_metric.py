@@ -540,7 +540,7 @@ assert broken["rSum"] < 20 < found["rSum"]
 # <details><summary>Hint 3: skeleton</summary>
 #
 # ```python
-# own = ...[:, None] == ...  # [n,m]: which captions belong to which picture
+# own = ... == ...  # [n,m]: which captions belong to which picture
 # best = np.where(own, similarity, ...).max(1, keepdims=True)  # [n,1]
 # return (... & ...).sum(1)
 # ```

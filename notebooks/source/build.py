@@ -7,7 +7,7 @@
 A source is a Python file with `# %%` cells (jupytext's percent format). Tags on a cell:
 
     exercise   stays in the solution notebook, too. What stands between `# BEGIN SOLUTION` and `# END SOLUTION` is the
-               solution; the lesson has `raise NotImplementedError` there (or, with `# BEGIN SOLUTION: text`, that text),
+               solution; the lesson has `raise NotImplementedError` there (or, with `# BEGIN SOLUTION: text`, that text)
                and the solution notebook folds the cell
     setup      goes into both notebooks
     lesson     (default) is in the lesson only

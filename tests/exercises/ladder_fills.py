@@ -1,7 +1,7 @@
 """What a student writes into the gaps of each skeleton, in order."""
 
 FILLS = {
-    "00a": ["np.arange(len(similarity))", "image_of_caption", "-np.inf", "(similarity >= best)", "~own"],
+    "00a": ["np.arange(len(similarity))[:, None]", "image_of_caption", "-np.inf", "(similarity >= best)", "~own"],
     "00b": ["image_of_caption", "np.arange(len(image_of_caption))", "similarity >= own", "1", "ranks < k"],
     "00c": ['found["t2i"]', 'found["i2t"]'],
     "00d": ["1 - 1 / folds", "np.power(elsewhere, ranks)"],
