@@ -540,17 +540,45 @@ assert broken["rSum"] < 20 < found["rSum"]
 # %% [markdown]
 # ## Exercises
 #
-# Write your code where `NotImplementedError` stands and run the cell below it: `check` answers in one sentence. A function leaves its arguments as they are. Worked solutions: [solutions](solutions/00_task_and_metric_solutions.ipynb).
+# Write your code where `NotImplementedError` or `None` stands and run the cell with `check`: it answers in one sentence. A function leaves its arguments as they are. Stuck? Each exercise has three hints: the idea, the calls, a skeleton with gaps `...`. Open one, try again, then open the next.
+#
+# Importance says how much later lessons rest on an exercise. All solutions: [solutions](solutions/00_task_and_metric_solutions.ipynb).
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 00a: ranks of image to text
-# Difficulty: easy · Minutes: 8 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+#
+# Difficulty: easy · Importance: high · Minutes: 8 · [solution](solutions/00_task_and_metric_solutions.ipynb)
 #
 # Count, do not sort. `image_of_caption` may be in any order.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# A rank is a count: how many wrong captions are at least as high as the best own one? First find out which columns belong to which row.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `a[:, None] == b`: compares every pair, a table [n,m]. `np.where(table, x, y)`: x where True, y elsewhere. `.max(1, keepdims=True)`: the largest of each row, as a column. `.sum(1)`: counts True in each row.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# own = ... == ...  # [n,m]: which captions belong to which picture
+# best = np.where(own, similarity, ...).max(1, keepdims=True)  # [n,1]
+# return (... & ...).sum(1)
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: the rank is a count of strangers that are as high as the best own caption, and `own` [n,m] says who is no stranger. **Usual mistake**: `similarity * own` to hide strangers: 0 beats a negative own similarity, so hide with -inf.
-# **Cost**: n x m comparisons; sorting would cost a factor of log m more and leaves ties to chance.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: the rank is a count of strangers that are as high as the best own caption, and `own` [n,m] says who is no stranger.
+# - **Usual mistake**: `similarity * own` to hide strangers: 0 beats a negative own similarity, so hide with -inf.
+# - **Cost**: n x m comparisons; sorting would cost a factor of log m more and leaves ties to chance.
+#
+# </details>
 
 # %% tags=["exercise"]
 def ranks_i2t(similarity, image_of_caption):
@@ -572,13 +600,39 @@ check("00a", ranks_i2t)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 00b: recall when everything is equal
-# Difficulty: easy · Minutes: 7 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+#
+# Difficulty: easy · Importance: medium · Minutes: 7 · [solution](solutions/00_task_and_metric_solutions.ipynb)
 #
 # Write the recall of text to image so that a collapsed model (all similarities equal) gets what it deserves. `k` may be larger than n.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Each caption has exactly one right picture. Read its similarity from the table, then count the pictures in that column that are at least as high.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `table[rows, columns]` with two lists of numbers: one entry for each pair of numbers. `.sum(0)`: counts True in each column. `np.mean`: of True and False it gives the share of True.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# own = similarity[..., ...]  # [m], the score of the right picture
+# ranks = (...).sum(0) - ...  # who is in the count and should not be?
+# return 100 * np.mean(...)
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: each caption has one right picture, so its score is picked by an index and the column is counted. **Usual mistake**: `argsort` or `>`: a collapsed model then gets what the order of the file gives, or 100.
-# **Cost**: n x m comparisons, and `k` costs nothing: it can exceed n, where a sorted list has no entry k.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: each caption has one right picture, so its score is picked by an index and the column is counted.
+# - **Usual mistake**: `argsort` or `>`: a collapsed model then gets what the order of the file gives, or 100.
+# - **Cost**: n x m comparisons, and `k` costs nothing: it can exceed n, where a sorted list has no entry k.
+#
+# </details>
 
 # %% tags=["exercise"]
 def t2i_recall(similarity, image_of_caption, k):
@@ -598,13 +652,38 @@ check("00b", t2i_recall)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 00c: find the mistake
-# Difficulty: medium · Minutes: 8 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+#
+# Difficulty: medium · Importance: low · Minutes: 8 · [solution](solutions/00_task_and_metric_solutions.ipynb)
 #
 # A colleague reports for a test of 200 pictures with 1,000 captions: *i2t R@1 = 47.3, t2i R@1 = 60.5*. One look at the **decimals** shows that something is wrong, before any line is read. What is it? Then write the report right.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Which values can R@1 take with 200 queries, and which with 1,000? Hold the two reported numbers against that.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `colleague(similarity, image_of_caption)`: you may call it. Try it first on two pictures with two captions each, where you can count by hand. `found["i2t"]`: one entry of a dictionary.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# found = colleague(similarity, image_of_caption)  # R@1 of 200 queries: a multiple of ...; of 1,000: of ...
+# return {"i2t": ..., "t2i": ...}
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: look what can come out at all: R@1 over 200 pictures is a multiple of 0.5, over 1,000 captions a multiple of 0.1. **Usual mistake**: to turn the matrix: then `image_of_caption` no longer counts its columns; only the names were exchanged.
-# **Cost**: none to run, a glance to find; write the number of queries beside a recall and it is found by everybody.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: look what can come out at all: R@1 over 200 pictures is a multiple of 0.5, over 1,000 captions a multiple of 0.1.
+# - **Usual mistake**: to turn the matrix: then `image_of_caption` no longer counts its columns; only the names were exchanged.
+# - **Cost**: none to run, a glance to find; write the number of queries beside a recall and it is found by everybody.
+#
+# </details>
 
 # %% tags=["exercise"]
 def colleague(similarity, image_of_caption):
@@ -631,14 +710,40 @@ check("00c", report)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 00d: predict the small test from the large one
-# Difficulty: hard · Minutes: 12 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+#
+# Difficulty: hard · Importance: low · Minutes: 12 · [solution](solutions/00_task_and_metric_solutions.ipynb)
 #
 # You know the ranks of text to image in the full pool. Cut it into `folds` parts at random: every wrong picture that stood above the right one lands in another part with probability (nearly) $1 - 1/F$. What R@1 do you expect?
 # Write it, then apply it to `metrics.ranks(many, train.image_of_caption)[1]` of section 5 and compare with the mean of the five folds there.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# The caption is found if *every* wrong picture above the right one lands in another part. How do the chances of several such events combine?
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `np.power(base, exponents)`: one power for each exponent of an array. `np.mean`: the mean over the captions. Which of the two comes first?
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# elsewhere = ...  # chance that one wrong picture lands in another part
+# first = ...  # [m], chance that all wrong pictures above the right one do
+# return 100 * np.mean(first)
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: a caption is found if *all* its `rank` strangers land elsewhere, so their probabilities are multiplied; then the mean over the captions. **Usual mistake**: `rank // folds`, or the power of the mean rank: the mean of powers is another number, as few captions have long ranks.
-# **Cost**: m powers, where drawing folds costs many rankings; it is exact only for many pictures, since strangers leave without being put back.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: a caption is found if *all* its `rank` strangers land elsewhere, so their probabilities are multiplied; then the mean over the captions.
+# - **Usual mistake**: `rank // folds`, or the power of the mean rank: the mean of powers is another number, as few captions have long ranks.
+# - **Cost**: m powers, where drawing folds costs many rankings; it is exact only for many pictures, since strangers leave without being put back.
+#
+# </details>
 
 # %% tags=["exercise"]
 def predict_folds(ranks, folds):
@@ -659,15 +764,41 @@ check("00d", predict_folds)
 # </details>
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 00e*: answers that were never wrong
-# Difficulty: medium · Minutes: 10 · [solutions](solutions/00_task_and_metric_solutions.ipynb)
+# ### Exercise 00e (optional): answers that were never wrong
+#
+# Difficulty: medium · Importance: low · Minutes: 10 · [solution](solutions/00_task_and_metric_solutions.ipynb)
 #
 # *"A kid is napping on a bench"* may be true of several pictures; the test calls all but one of them wrong. `fits[i, j]` says that caption j is true of picture i. Count a caption as found if the best **fitting** picture beats all pictures that do not fit.
 # (COCO has the same trouble: a later benchmark, ECCV Caption, looked for such captions and found many.)
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# For each caption two numbers decide: the best picture that fits, and the best picture that does not fit.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `np.where(fits, x, y)`: x where True, y elsewhere; both may be a single number. `-np.inf`: lower than every similarity. `.max(0)`: the largest of each column.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# best = np.where(fits, ..., ...).max(0)  # [m], the best picture that fits
+# wrong = np.where(fits, ..., ...).max(0)  # [m], the best of the others
+# return 100 * np.mean(...)
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: the best of the fitting pictures against the best of the others, a column at a time. **Usual mistake**: to hide with 0 (wrong for negative similarities), or `argmax`, which gives a tie to the first picture.
-# **Cost**: two copies of the [n,m] matrix; where every picture fits, the other side is empty and -inf stands for it.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: the best of the fitting pictures against the best of the others, a column at a time.
+# - **Usual mistake**: to hide with 0 (wrong for negative similarities), or `argmax`, which gives a tie to the first picture.
+# - **Cost**: two copies of the [n,m] matrix; where every picture fits, the other side is empty and -inf stands for it.
+#
+# </details>
 
 # %% tags=["exercise"]
 def recall_with_twins(similarity, fits):

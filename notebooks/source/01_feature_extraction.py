@@ -618,27 +618,54 @@ plots.show(
 # %% [markdown]
 # Nothing crashes and no shape is wrong: only a test that *adds padding and compares* finds it. Exercise 01d repairs it; in notebook 02 you will write that test.
 
-# %% [markdown] tags=["exercise"]
+# %% [markdown]
 # ## Exercises
 #
-# Solutions: [solutions](solutions/01_feature_extraction_solutions.ipynb). `check` answers in one sentence. A function leaves its arguments as they are.
+# Write your code where `NotImplementedError` or `None` stands and run the cell with `check`: it answers in one sentence. A function leaves its arguments as they are. Stuck? Each exercise has three hints: the idea, the calls, a skeleton with gaps `...`. Open one, try again, then open the next.
+#
+# Importance says how much later lessons rest on an exercise. All solutions: [solutions](solutions/01_feature_extraction_solutions.ipynb).
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 01a: RoI align for all boxes
-# Difficulty: medium · Minutes: 10 · [solutions](solutions/01_feature_extraction_solutions.ipynb)
+#
+# Difficulty: medium · Importance: low · Minutes: 10 · [solution](solutions/01_feature_extraction_solutions.ipynb)
 #
 # `align_one` of section 3 is the specification (for one box). Write it for all boxes at once. Faster than four loops: a sample between two pixels is a weighted sum of pixels, with weights
 # `1 - |place - pixel|` cut at zero (a tent). So each axis of a box is one small matrix [cells, size], and the crop is two matrix products.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# <details><summary>Hint</summary>
+# A sample between pixels is a weighted sum of pixels. For a box the weights are a product: one small matrix for y, one for x.
+# </details>
 #
-# `steps = (torch.arange(2 * cells) + 0.5) / (2 * cells)` holds the places of all samples along one axis, from 0 to 1. After `clamp`, `unflatten(-1, (cells, 2)).mean(-1)` averages two and two.
+# <details><summary>Hint 2: calls</summary>
 #
+# `torch.arange(k)`: the numbers 0 to k - 1; `(torch.arange(k) + 0.5) / k` are the middles of k steps from 0 to 1. `.clamp(low, high)`: cuts. `.unflatten(1, (cells, 2)).mean(2)`: averages two and two. `torch.einsum`: both matrix products in one call.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# def tents(low, high, size):  # one axis: [N] and [N] -> weights [N,cells,size]
+#     steps = ...  # [2 cells], from 0 to 1
+#     places = (low[:, None] + ... * steps) / ... - ...  # pixels of the map; mind the half pixel
+#     weights = (1 - (places.clamp(0, size - 1)[:, :, None] - ...).abs()).clamp(min=0)
+#     return weights.unflatten(1, (cells, 2)).mean(2)
+#
+# down, across = tents(boxes[:, 1], ..., ...), tents(boxes[:, 0], ..., ...)
+# return torch.einsum(..., down, maps, across)
+# ```
 # </details>
 
 # %% [markdown] tags=["solution"]
-# **Idea**: bilinear sampling is linear in the pixels and splits into y and x, so two small matrices for each box do all samples at once. **Usual mistake**: the half pixel: subtract 0.5 *after* the division by the stride, since it is half a pixel of the map.
-# **Cost**: about N x C x cells x H x W products, most of them with zeros, but in one call; the loops do fewer, one by one in Python.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: bilinear sampling is linear in the pixels and splits into y and x, so two small matrices for each box do all samples at once.
+# - **Usual mistake**: the half pixel: subtract 0.5 *after* the division by the stride, since it is half a pixel of the map.
+# - **Cost**: about N x C x cells x H x W products, most of them with zeros, but in one call; the loops do fewer, one by one in Python.
+#
+# </details>
 
 # %% tags=["exercise"]
 def roi_align(maps, boxes, cells, stride):
@@ -662,14 +689,43 @@ check("01a", roi_align)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 01b: a vocabulary that does not leak
-# Difficulty: easy · Minutes: 6 · [solutions](solutions/01_feature_extraction_solutions.ipynb)
+#
+# Difficulty: easy · Importance: medium · Minutes: 6 · [solution](solutions/01_feature_extraction_solutions.ipynb)
 #
 # You get the captions of all splits. Return the words in the order of their ids: the four special words, then the words seen at least `min_count` times, most frequent first, words of one count by the alphabet.
 # Which splits may you read? `text.split_words(caption)` gives the words of a caption.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# The model may know words of the training captions only. To put words in order, sort by two things at once, so that no tie is left.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `text.split_words(caption)`: the words of a caption. `counts.get(word, 0)`: the count so far. `sorted(words, key=...)`: with a pair as key, the second entry decides where the first ones are equal.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# counts = {}
+# for caption in splits[...]:
+#     for word in text.split_words(caption):
+#         counts[word] = ...
+# kept = [word for word in counts if ...]
+# return ["<pad>", "<start>", "<end>", "<unk>", *sorted(kept, key=lambda word: ...)]
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: count the training words only, then sort by (-count, word), which leaves no tie. **Usual mistake**: `most_common`: it keeps ties as they were first seen, so the ids depend on the order of the captions.
-# **Cost**: one pass over the captions and a sort of the words.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: count the training words only, then sort by (-count, word), which leaves no tie.
+# - **Usual mistake**: `most_common`: it keeps ties as they were first seen, so the ids depend on the order of the captions.
+# - **Cost**: one pass over the captions and a sort of the words.
+#
+# </details>
 
 # %% tags=["exercise"]
 def vocabulary(splits, min_count):
@@ -689,13 +745,42 @@ check("01b", vocabulary)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 01c: captions to ids and mask
-# Difficulty: medium · Minutes: 7 · [solutions](solutions/01_feature_extraction_solutions.ipynb)
+#
+# Difficulty: medium · Importance: high · Minutes: 7 · [solution](solutions/01_feature_extraction_solutions.ipynb)
 #
 # The specification as a loop: cut a caption longer than `limit` so that its *last* token (`<end>` or [SEP]) stays; pad on the right with 0 to the longest caption of the batch; True marks real tokens.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Cut the captions first. Then their lengths alone say where the real tokens stand: that is the mask. And the mask says where to write the ids.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `[*row, last]`: a list and one more entry. `torch.arange(n)`: the place numbers; compared with a column [B,1] they give a table [B,n]. `ids[mask] = values`: fills the True places, row after row.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# cut = [row if ... else [..., ...] for row in captions]
+# lengths = torch.tensor([len(row) for row in cut])
+# mask = ... < ...  # [B,L]
+# ids = torch.zeros(mask.shape, dtype=...)
+# ids[mask] = torch.tensor([...])  # the tokens of all rows, one after another
+# return ids, mask
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: cut first, then the lengths give the mask and the mask gives the places: `ids[mask]` takes all tokens in one go. **Usual mistake**: `row[:limit]`, which loses the end token, or a new 2 at the end, which is wrong for [SEP].
-# **Cost**: B x (longest caption) numbers; one long caption makes all rows long, so longer limits cost the whole batch.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: cut first, then the lengths give the mask and the mask gives the places: `ids[mask]` takes all tokens in one go.
+# - **Usual mistake**: `row[:limit]`, which loses the end token, or a new 2 at the end, which is wrong for [SEP].
+# - **Cost**: B x (longest caption) numbers; one long caption makes all rows long, so longer limits cost the whole batch.
+#
+# </details>
 
 # %% tags=["exercise"]
 def collate(captions, limit):
@@ -715,19 +800,41 @@ check("01c", collate)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 01d: repair the projection
-# Difficulty: medium · Minutes: 6 · [solutions](solutions/01_feature_extraction_solutions.ipynb)
+#
+# Difficulty: medium · Importance: medium · Minutes: 6 · [solution](solutions/01_feature_extraction_solutions.ipynb)
 #
 # `broken` of "Break it" is the patient. Write `project` so that neither FC nor BatchNorm ever sees padding. Masked rows of the result are zero. Call each layer once; a mask may have holes.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# <details><summary>Hint</summary>
+# BatchNorm takes its mean over all rows that it gets, rows of zeros included. So padding must never enter: take the real rows out, and put the results back.
+# </details>
 #
-# Indexing with a mask, `features[mask]`, gives the real rows as [valid, F]; writing with `out[mask] = ...` puts them back.
+# <details><summary>Hint 2: calls</summary>
 #
+# `features[mask]`: the real rows, [valid,F]. `x.new_zeros(shape)`: zeros of the same type as x. `out[mask] = rows`: writes rows to the True places.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# real = ...  # [valid,F]
+# projected = fc(...) + mlp(...)  # [valid,D]
+# out = projected.new_zeros(...)  # [B,R,D]
+# out[...] = ...
+# return out
+# ```
 # </details>
 
 # %% [markdown] tags=["solution"]
-# **Idea**: take the real rows out, project them, put them back into zeros. **Usual mistake**: to zero the padding before or after the layers: BatchNorm counts rows of zeros, too.
-# **Cost**: less than the broken version, since padding passes no layer; taking out and putting back are two copies.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: take the real rows out, project them, put them back into zeros.
+# - **Usual mistake**: to zero the padding before or after the layers: BatchNorm counts rows of zeros, too.
+# - **Cost**: less than the broken version, since padding passes no layer; taking out and putting back are two copies.
+#
+# </details>
 
 # %% tags=["exercise"]
 def project(features, mask, fc, mlp):
@@ -746,14 +853,42 @@ check("01d", project)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 01e (optional): does another backbone know the kinds?
-# Difficulty: medium · Minutes: 8 · [solutions](solutions/01_feature_extraction_solutions.ipynb)
+#
+# Difficulty: medium · Importance: low · Minutes: 8 · [solution](solutions/01_feature_extraction_solutions.ipynb)
 #
 # A number to compare networks with: for each region find the *other* region with the largest cosine; the share of regions whose nearest one has the same kind. Blind guessing gives about one eighth here.
 # Write it, then predict the order of three kinds of features before you run the last cell: the trained detector, the random ResNet, and the plain pixels of the 6 x 6 crop.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# With rows of length one, a single matrix product gives all cosines. A region must not find itself.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `x.norm(dim=1, keepdim=True)`: the length of each row, as a column. `x.fill_diagonal_(value)`: writes into the diagonal. `x.argmax(1)`: the column of the largest value of each row.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# unit = features / ...
+# cosines = ...  # [n,n]
+# cosines.fill_diagonal_(...)
+# nearest = cosines.argmax(1).tolist()
+# return sum(... for i, j in enumerate(nearest)) / ...
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: rows of length one turn a matrix product into all cosines, and -inf on the diagonal leaves the region itself out. **Usual mistake**: 0 on the diagonal, which wins where all cosines are negative; or the second place of a sort, which an equal region can take.
-# **Cost**: n x n cosines in memory; for very many regions go through them in blocks.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: rows of length one turn a matrix product into all cosines, and -inf on the diagonal leaves the region itself out.
+# - **Usual mistake**: 0 on the diagonal, which wins where all cosines are negative; or the second place of a sort, which an equal region can take.
+# - **Cost**: n x n cosines in memory; for very many regions go through them in blocks.
+#
+# </details>
 
 # %% tags=["exercise"]
 def neighbor_agreement(features, kinds):

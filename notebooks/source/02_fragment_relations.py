@@ -448,20 +448,48 @@ plots.show(
 # %% [markdown]
 # Both faults keep every shape and raise no error. In evaluation they make the *result depend on the order of the data*. A test finds them in a second: exercise 02c.
 
-# %% [markdown] tags=["exercise"]
+# %% [markdown]
 # ## Exercises
 #
-# Solutions: [solutions](solutions/02_fragment_relations_solutions.ipynb). `check` answers in one sentence. Masks may have holes ([True, False, True]). Arguments stay as they are; a result has the type of `x`, and gradients flow through it.
+# Write your code where `NotImplementedError` or `None` stands and run the cell with `check`: it answers in one sentence. A function leaves its arguments as they are. Masks may have holes ([True, False, True]). A result has the type of `x`, and gradients flow through it. Stuck? Each exercise has three hints: the idea, the calls, a skeleton with gaps `...`. Open one, try again, then open the next.
+#
+# Importance says how much later lessons rest on an exercise. All solutions: [solutions](solutions/02_fragment_relations_solutions.ipynb).
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 02a: mean over real fragments
-# Difficulty: easy · Minutes: 6 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
+#
+# Difficulty: easy · Importance: high · Minutes: 6 · [solution](solutions/02_fragment_relations_solutions.ipynb)
 #
 # The specification: `torch.stack([x[b][mask[b]].mean(0) for b in range(len(x))])`. Write it without a loop. Even NaN in the padding must have no influence.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# A mean is a sum divided by a count. Padding must add nothing to the sum, and each sample has a count of its own.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `torch.where(condition, x, 0)`: x where True, else 0; NaN is replaced, not multiplied. `mask[..., None]`: one axis more, [B,n,1]. `.sum(1, keepdim=True)`: adds over the fragments and keeps the axis.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# real = torch.where(..., x, 0)  # [B,n,D]
+# count = ...  # [B,1]
+# return ... / count
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: set padding to 0, sum, and divide by each sample's own count. **Usual mistake**: `x * mask`, since 0 x NaN is NaN; or a count without its axis, which fits by accident where B = D.
-# **Cost**: one copy of x; the loop needs no copy but B calls.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: set padding to 0, sum, and divide by each sample's own count.
+# - **Usual mistake**: `x * mask`, since 0 x NaN is NaN; or a count without its axis, which fits by accident where B = D.
+# - **Cost**: one copy of x; the loop needs no copy but B calls.
+#
+# </details>
 
 # %% tags=["exercise"]
 def masked_mean(x, mask):
@@ -477,19 +505,41 @@ check("02a", masked_mean)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 02b: mean of the k largest
-# Difficulty: medium · Minutes: 10 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
+#
+# Difficulty: medium · Importance: high · Minutes: 10 · [solution](solutions/02_fragment_relations_solutions.ipynb)
 #
 # The specification, for one sample: `x[mask].sort(dim=0, descending=True).values[:k].mean(0)`. Write it for a batch, without a loop over the samples. It must also hold in half precision, where values below -10000 exist.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# <details><summary>Hint</summary>
+# Padding must lose against every real number. Then each sample uses its first min(k, count) places, with equal weights.
+# </details>
 #
-# Put -inf where nothing is real, take `topk` along the fragments, and give the first min(k, count) values of each sample equal weights, the others none. Mind that 0 times -inf is NaN.
+# <details><summary>Hint 2: calls</summary>
 #
+# `x.masked_fill(m, value)`: writes the value where m is True. `x.topk(k, dim=1).values`: the k largest, in order; k may not exceed n. `.clamp(max=k)`: at most k. `torch.where(condition, x, 0)`: no product, since 0 times -inf is NaN.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# k = min(k, x.shape[1])
+# largest = x.masked_fill(..., ...).topk(k, dim=1).values  # [B,k,D]
+# count = ...  # [B], how many of the k places are real
+# real = torch.arange(k) < ...  # [B,k]
+# return torch.where(real[:, :, None], ..., 0).sum(1) / ...
+# ```
 # </details>
 
 # %% [markdown] tags=["solution"]
-# **Idea**: -inf loses against every number, so `topk` puts padding last; a second mask [B,k] then says which of the k places are real. **Usual mistake**: a fill value that real numbers can undercut (0, -10000), or `.mean` over -inf.
-# **Cost**: a copy of x and a `topk`, which is cheaper than a whole sort.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: -inf loses against every number, so `topk` puts padding last; a second mask [B,k] then says which of the k places are real.
+# - **Usual mistake**: a fill value that real numbers can undercut (0, -10000), or `.mean` over -inf.
+# - **Cost**: a copy of x and a `topk`, which is cheaper than a whole sort.
+#
+# </details>
 
 # %% tags=["exercise"]
 def masked_max_k(x, mask, k):
@@ -508,13 +558,47 @@ check("02b", masked_max_k)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 02c: write the test
-# Difficulty: hard · Minutes: 12 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
 #
-# You get an encoder, `encode(regions [B,n,5], mask [B,n]) -> embeddings [B,4]`. Return True if padding or batch mates change an embedding, False if not. `check` gives it four faulty encoders and two good ones, one of which rounds: padding moves its numbers by less than 0.00001.
+# Difficulty: hard · Importance: medium · Minutes: 12 · [solution](solutions/02_fragment_relations_solutions.ipynb)
+#
+# You get an encoder, `encode(regions [B,n,5], mask [B,n]) -> embeddings [B,4]`. You cannot look inside; you can only call it. Return True if padding or batch mates change an embedding, False if not.
+#
+# What you need to know: regions may be any numbers, True marks a real region, and each picture needs at least one. `check` gives your test four faulty encoders and two good ones. Their faults are of the kinds that "Break it" shows.
+# One good encoder rounds: padding moves its numbers by less than 0.00001.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Call the encoder twice with inputs that must give the same embeddings. "Break it" shows two such changes: more padding, and a picture with one region in front.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `torch.randn(3, 6, 5)`: three random pictures. `torch.nn.functional.pad(x, (0, 0, 0, 4))`: four more rows of zeros each; `(0, 4)` does it for the mask. `torch.cat([a, b])`: a stands in front of b. `.abs().max()`: the largest difference.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# x = torch.randn(3, 6, 5)
+# mask = torch.ones(3, 6, dtype=torch.bool)
+# alone = encode(x, mask)
+# padded = encode(..., ...)  # the same pictures with more padding
+# short = ...  # [1,6], the mask of a picture with one region
+# together = encode(torch.cat([x[:1], x]), torch.cat([..., mask]))[1:]
+# changes = ..., ...  # of `padded` and of `together`
+# return max(changes) > ...  # far above rounding
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# **Idea**: change what must not matter, padding rows and a short batch mate in front, and compare each picture with itself by the largest absolute difference. **Usual mistake**: only one of the two changes, or a comparison that hides some (a mean, a cosine, no absolute value).
-# **Cost**: three calls of the encoder; the tolerance, 0.0001, lies far above rounding and far below the faults.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: change what must not matter, padding rows and a short batch mate in front, and compare each picture with itself by the largest absolute difference.
+# - **Usual mistake**: only one of the two changes, or a comparison that hides some (a mean, a cosine, no absolute value).
+# - **Cost**: three calls of the encoder; the tolerance, 0.0001, lies far above rounding and far below the faults.
+#
+# </details>
 
 # %% tags=["exercise"]
 def padding_matters(encode):
@@ -535,13 +619,42 @@ check("02c", padding_matters)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 02d: our layer, their weights
-# Difficulty: medium · Minutes: 8 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
 #
-# Make an `attention.EncoderLayer(dim, heads, hidden, dropout)` that gives the same numbers as a given `torch.nn.TransformerEncoderLayer`. Their parts are called `self_attn.num_heads`, `linear1.in_features`, `linear1.out_features`. `check` wants a largest difference below 0.00001.
+# Difficulty: medium · Importance: medium · Minutes: 8 · [solution](solutions/02_fragment_relations_solutions.ipynb)
+#
+# Make an `attention.EncoderLayer(dim, heads, hidden, dropout)` that gives the same numbers as a given `torch.nn.TransformerEncoderLayer`. `check` wants a largest difference below 0.00001.
+#
+# What you need to know: our layer gives its weights the names that PyTorch's layer gives them. Their layer tells its sizes in `self_attn.num_heads`, `linear1.in_features` and `linear1.out_features`; `linear1` is the first half of the feed-forward part.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Weights can be copied, sizes must be read off. The number of heads shows in no shape of a weight. And a new layer is in training mode.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `theirs.state_dict()`: all weights by name. `layer.load_state_dict(state)`: copies them in, and refuses a name that does not fit. `layer.eval()`: switches dropout off and returns the layer.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# dim, heads, hidden = ..., ..., ...  # read off their layer
+# ours = attention.EncoderLayer(dim, heads, hidden)
+# ours.load_state_dict(...)
+# return ...  # ready for inference
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# **Idea**: read the sizes off their layer, load their state dict (the names are the same), switch dropout off. **Usual mistake**: a wrong number of heads: all weights fit, the numbers do not; and `strict=False`, which loads nothing without a word where names differ.
-# **Cost**: one copy of the weights, about 4D² + 2D x hidden numbers.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: read the sizes off their layer, load their state dict (the names are the same), switch dropout off.
+# - **Usual mistake**: a wrong number of heads: all weights fit, the numbers do not; and `strict=False`, which loads nothing without a word where names differ.
+# - **Cost**: one copy of the weights, about 4D² + 2D x hidden numbers.
+#
+# </details>
 
 # %% tags=["exercise"]
 def copy_layer(theirs):
@@ -558,13 +671,41 @@ check("02d", copy_layer)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 02e (optional): let the model choose between mean and maximum
-# Difficulty: medium · Minutes: 8 · [solutions](solutions/02_fragment_relations_solutions.ipynb)
+#
+# Difficulty: medium · Importance: low · Minutes: 8 · [solution](solutions/02_fragment_relations_solutions.ipynb)
 #
 # Sort each dimension, largest value first, and take a weighted sum, with one weight for each *place* in the order (VSE-infinity, CVPR 2021, learns such weights). For a sample with $m$ real fragments the weights are the softmax of the first $m$ logits. Which logits give the mean, which the maximum?
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# After sorting, a weight belongs to a place in the order, no longer to a fragment. A sample with m real fragments fills the first m places, wherever its holes are.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `.sort(dim=1, descending=True).values`: the largest first. `.masked_fill(m, -torch.inf)`: before a softmax this gives weight 0. `.expand_as(table)`: repeats a row. `.softmax(1)`: each row adds up to 1.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# ordered = x.masked_fill(..., ...).sort(dim=1, descending=True).values
+# places = torch.arange(x.shape[1]) < ...  # [B,n], True for the first m places
+# weights = logits.expand_as(places).masked_fill(..., ...).softmax(1)
+# values = torch.where(places[:, :, None], ordered, ...)  # no -inf is left
+# return (...).sum(1)
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# **Idea**: sorted values belong to places, so the weights of a sample are the softmax of the first m logits, -inf after them. **Usual mistake**: to mask the logits with `mask` itself: with a hole it takes away the wrong place. Or a softmax over all n, which leaves short samples less than 1.
-# **Cost**: a sort of each dimension, n log n; equal logits give the mean, a very large first one the maximum.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: sorted values belong to places, so the weights of a sample are the softmax of the first m logits, -inf after them.
+# - **Usual mistake**: to mask the logits with `mask` itself: with a hole it takes away the wrong place. Or a softmax over all n, which leaves short samples less than 1.
+# - **Cost**: a sort of each dimension, n log n; equal logits give the mean, a very large first one the maximum.
+#
+# </details>
 
 # %% tags=["exercise"]
 def sorted_pool(x, mask, logits):

@@ -580,24 +580,50 @@ for name, mask in (("masked", torch.arange(length + 10)[None] < length), ("mask 
 # %% [markdown]
 # ## Exercises
 #
-# Work in the stubs; `check` answers in one sentence. A function leaves its arguments as they are. All solutions: [solutions](solutions/03_association_graph_solutions.ipynb).
+# Write your code where `NotImplementedError` or `None` stands and run the cell with `check`: it answers in one sentence. A function leaves its arguments as they are. Stuck? Each exercise has three hints: the idea, the calls, a skeleton with gaps `...`. Open one, try again, then open the next.
+#
+# Importance says how much later lessons rest on an exercise. All solutions: [solutions](solutions/03_association_graph_solutions.ipynb).
 
 # %% [markdown] tags=["solution"]
-# # Solutions of notebook 03, the association graph
+# # Solutions to notebook 03: the association graph
 #
-# The task of each exercise is in the lesson, `03_association_graph.ipynb`.
+# One good answer for each exercise; the lesson is [03_association_graph](../03_association_graph.ipynb).
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 03a: all cosines in one line
+#
+# Difficulty: easy · Importance: high · Minutes: 5 · [solution](solutions/03_association_graph_solutions.ipynb)
+#
+# Section 2 multiplies fragments of length one. These have any length.
 
 # %% [markdown]
-# ### Exercise 03a: all cosines in one line
+# <details><summary>Hint 1: idea</summary>
 #
-# Difficulty: easy · Minutes: 5 · [solution](solutions/03_association_graph_solutions.ipynb)
+# A cosine is the inner product of two vectors of length one. Bring each fragment to length one first; then only inner products are left.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `F.normalize(x, dim=...)`: gives length one along an axis. `torch.einsum(letters, a, b)`: multiplies, and sums over the letter that vanishes; Section 2 has the letters.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# regions = F.normalize(regions, dim=...)
+# words = F.normalize(words, dim=...)
+# return torch.einsum(..., regions, words)
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 03a: all cosines in one line
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# **Idea**: divide each fragment by its length once; then a single `einsum` sums over D for all pairs.
-# **Usual mistake**: normalizing along the fragments (`dim=1`), which no shape reveals.
-# **Cost**: B × B × R × L × D products and a table of B × B × R × L cosines (33 MB for B = 128, R = 36, L = 14), so the library works in tiles.
+# - **Idea**: divide each fragment by its length once; then a single `einsum` sums over D for all pairs.
+# - **Usual mistake**: normalizing along the fragments (`dim=1`), which no shape reveals.
+# - **Cost**: B × B × R × L × D products and a table of B × B × R × L cosines (33 MB for B = 128, R = 36, L = 14), so the library works in tiles.
+#
+# </details>
 
 # %% tags=["exercise"]
 def region_word_similarity(regions, words):
@@ -615,19 +641,42 @@ def region_word_similarity(regions, words):
 # %% tags=["exercise"]
 check("03a", region_word_similarity)
 
-# %% [markdown]
-# ### Exercise 03b: who may look at whom
+# %% [markdown] tags=["exercise"]
+# ### Exercise 03b: who may attend to whom
 #
-# Difficulty: medium · Minutes: 10 · [solution](solutions/03_association_graph_solutions.ipynb)
+# Difficulty: medium · Importance: high · Minutes: 10 · [solution](solutions/03_association_graph_solutions.ipynb)
 #
 # Two traps: ties must not add links, and a batch of one pair must keep one.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 03b: who may look at whom
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# **Idea**: sort each row; the first `keep` places are the links. A *stable* sort sends ties to the smaller index.
-# **Usual mistake**: a threshold (`scores >= kth`) keeps all ties; `topk` does not say which of equal scores it takes; `int(0.29 * 100)` is 28.
-# **Cost**: a sort, B log B for each row; without gradient.
+# Put the columns of each row in order and keep the first places. Then equal scores cannot add a link.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `x.sort(dim=1, descending=True, stable=True)`: values and indices; stable keeps equal values in the order of their columns. `max(1, int(y))`: a whole number, at least one. `out.scatter_(1, indices, True)`: writes True at these columns of each row.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# keep = max(1, int(...))  # 0.29 * 100 is 28.999... in floating point
+# order = scores.sort(dim=1, descending=True, stable=True).indices[...]
+# out = torch.zeros_like(scores, dtype=torch.bool)
+# return ...
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: sort each row; the first `keep` places are the links. A *stable* sort sends ties to the smaller index.
+# - **Usual mistake**: a threshold (`scores >= kth`) keeps all ties; `topk` does not say which of equal scores it takes; `int(0.29 * 100)` is 28.
+# - **Cost**: a sort, B log B for each row; without gradient.
+#
+# </details>
 
 # %% tags=["exercise"]
 def connection(scores, share):
@@ -648,21 +697,45 @@ def connection(scores, share):
 # %% tags=["exercise"]
 check("03b", connection)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 03c: four blocks
 #
-# Difficulty: easy · Minutes: 5 · [solution](solutions/03_association_graph_solutions.ipynb)
+# Difficulty: easy · Importance: high · Minutes: 5 · [solution](solutions/03_association_graph_solutions.ipynb)
+#
+# Put the blocks of equation (4) together. Nothing may be lost on the way, neither the type of A nor the gradient of S.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Build the upper half, then the lower half, then put one under the other. In the upper half the pictures attend.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `torch.cat([a, b], dim=1)`: b at the right of a. `torch.cat([a, b])`: b under a. Both keep type and gradient.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# upper = torch.cat([..., ...], dim=1)  # rows of the pictures
+# lower = torch.cat([..., ...], dim=1)  # rows of the captions
+# return ...
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 03c: four blocks
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# **Idea**: two rows of blocks, put together by `cat`, which keeps the type and the gradient.
-# **Usual mistake**: t2i taken for the transpose of i2t: each direction has scores of its own.
-# **Cost**: one copy of the 4 B² numbers.
+# - **Idea**: two rows of blocks, put together by `cat`, which keeps the type and the gradient.
+# - **Usual mistake**: t2i taken for the transpose of i2t: each direction has scores of its own.
+# - **Cost**: one copy of the 4 B² numbers.
+#
+# </details>
 
 # %% tags=["exercise"]
 def assemble(i2i, i2t, t2i, t2t):
-    """Equation (4): four blocks [B,B] -> [2B,2B]. Row = who looks, column = who is looked at, images first.
+    """Equation (4): four blocks [B,B] -> [2B,2B]. Row = who attends, column = who is attended to, images first.
 
     It serves A (bool stays bool) and S (whose gradient goes through).
 
@@ -679,19 +752,42 @@ def assemble(i2i, i2t, t2i, t2t):
 # %% tags=["exercise"]
 check("03c", assemble)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 03d: a caption shorter than K
 #
-# Difficulty: medium · Minutes: 15 · [solution](solutions/03_association_graph_solutions.ipynb)
+# Difficulty: medium · Importance: medium · Minutes: 15 · [solution](solutions/03_association_graph_solutions.ipynb)
 #
 # The list goes into a Linear layer, so its order and what fills its end matter.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 03d: a caption shorter than K
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# **Idea**: -inf hides padding from `topk`; only afterwards does it become 0, and `pad` fills up to k.
-# **Usual mistake**: hiding padding with 0: then a zero stands before real negative matches.
-# **Cost**: a partial sort of n fragments in each row.
+# Padding must lose against real values that are negative, too. Hide it below all of them, and make it 0 at the very end.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `x.masked_fill(m, value)`: writes the value where m is True. `x.topk(k, dim=1).values`: the k largest, in order; k may not exceed n. `F.pad(x, (0, n))`: n zeros at the end of each row.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# hidden = best.masked_fill(..., ...)
+# top = hidden.topk(..., dim=1).values  # [B,k], or fewer columns
+# top = top.masked_fill(..., 0)  # what is still hidden
+# return F.pad(top, (0, ...))
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: -inf hides padding from `topk`; only afterwards does it become 0, and `pad` fills up to k.
+# - **Usual mistake**: hiding padding with 0: then a zero stands before real negative matches.
+# - **Cost**: a partial sort of n fragments in each row.
+#
+# </details>
 
 # %% tags=["exercise"]
 def top_matches(best, mask, k):
@@ -712,26 +808,42 @@ def top_matches(best, mask, k):
 # %% tags=["exercise"]
 check("03d", top_matches)
 
-# %% [markdown]
-# ### Exercise 03e: the guide (optional)
+# %% [markdown] tags=["exercise"]
+# ### Exercise 03e (optional): the guide
 #
-# Difficulty: hard · Minutes: 10 · [solution](solutions/03_association_graph_solutions.ipynb)
+# Difficulty: hard · Importance: low · Minutes: 10 · [solution](solutions/03_association_graph_solutions.ipynb)
 #
 # When it works, think about this: KL is not symmetric. The paper puts the learned row first. Suppose the guide has two peaks and the learned
 # row can only have one. Which order makes it sit on one peak, which makes it cover both?
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# <details><summary>Answer</summary>
+# The logarithm of a ratio is a difference of logarithms. Take the logarithms first: they stay finite where a probability becomes 0.
+# </details>
 #
-# KL(learned || guide) is large where the learned row has mass and the guide has none, so the learned row avoids such places: it sits on one peak. KL(guide || learned)
-# is large where the guide has mass and the learned row has none, so it covers both peaks. In (14) the difference is small, because the guide is nearly flat (section 6).
+# <details><summary>Hint 2: calls</summary>
+#
+# `x.log_softmax(dim=1)`: the logarithm of the softmax, always finite here. `.exp()`: turns a logarithm back into a probability. `.sum(dim=1)` and `.mean()`: over a row, then over rows.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# log_p, log_g = scores.log_softmax(dim=1), ...
+# each_row = (... * (...)).sum(dim=1)  # [B]
+# return ...
+# ```
 # </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 03e: the guide (optional)
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# **Idea**: `log_softmax` gives both logarithms; their difference, weighted by p, is the KL.
-# **Usual mistake**: log(p / g) of two finished softmaxes: where p has become 0 in float32, 0 × log 0 is NaN.
-# **Cost**: a few passes over the B × B table.
+# - **Idea**: `log_softmax` gives both logarithms; their difference, weighted by p, is the KL.
+# - **Usual mistake**: log(p / g) of two finished softmaxes: where p has become 0 in float32, 0 × log 0 is NaN.
+# - **Cost**: a few passes over the B × B table.
+#
+# </details>
 
 # %% tags=["exercise"]
 def row_kl(scores, guide):
@@ -750,6 +862,13 @@ def row_kl(scores, guide):
 
 # %% tags=["exercise"]
 check("03e", row_kl)
+
+# %% [markdown] tags=["exercise"]
+# <details><summary>Answer</summary>
+#
+# KL(learned || guide) is large where the learned row has mass and the guide has none, so the learned row avoids such places: it sits on one peak. KL(guide || learned)
+# is large where the guide has mass and the learned row has none, so it covers both peaks. In (14) the difference is small, because the guide is nearly flat (section 6).
+# </details>
 
 # %% [markdown]
 # ## Summary

@@ -427,24 +427,49 @@ print("library: attention of picture 1 adds up to", library[2][0][:, 0].sum().it
 # %% [markdown]
 # ## Exercises
 #
-# Work in the stubs; `check` answers in one sentence. A function leaves its arguments as they are. All solutions: [solutions](solutions/04_relation_interaction_solutions.ipynb).
+# Write your code where `NotImplementedError` or `None` stands and run the cell with `check`: it answers in one sentence. A function leaves its arguments as they are. Stuck? Each exercise has three hints: the idea, the calls, a skeleton with gaps `...`. Open one, try again, then open the next.
+#
+# Importance says how much later lessons rest on an exercise. All solutions: [solutions](solutions/04_relation_interaction_solutions.ipynb).
 
 # %% [markdown] tags=["solution"]
-# # Solutions of notebook 04, relation interaction
+# # Solutions to notebook 04: relation interaction
 #
-# The task of each exercise is in the lesson, `04_relation_interaction.ipynb`.
+# One good answer for each exercise; the lesson is [04_relation_interaction](../04_relation_interaction.ipynb).
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 04a: attention under A and S
+#
+# Difficulty: easy · Importance: high · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+#
+# Section 2 does it for a single row. Write it for all rows. λ may be 0.
 
 # %% [markdown]
-# ### Exercise 04a: attention under A and S
+# <details><summary>Hint 1: idea</summary>
 #
-# Difficulty: easy · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+# The softmax turns minus infinity into exactly 0 and divides by what is left. So who is not connected must get minus infinity *before* it.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `torch.where(condition, x, -torch.inf)`: x where True, minus infinity elsewhere. `.softmax(dim=-1)`: each row adds up to one. Mind that 0 times infinity is NaN: multiply first, exclude then.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# bias = torch.where(..., ..., ...)  # [n,m]
+# return (...).softmax(dim=-1)
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 04a: attention under A and S
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# **Idea**: the bias is λS where A = 1 and -inf elsewhere; softmax makes exactly 0 of it and divides by what is left.
-# **Usual mistake**: λ times the finished mask (0 × -∞ is NaN), or a mask after the softmax (rows no longer add up to one).
-# **Cost**: one table of n × m numbers, the same for all heads.
+# - **Idea**: the bias is λS where A = 1 and -inf elsewhere; softmax makes exactly 0 of it and divides by what is left.
+# - **Usual mistake**: λ times the finished mask (0 × -∞ is NaN), or a mask after the softmax (rows no longer add up to one).
+# - **Cost**: one table of n × m numbers, the same for all heads.
+#
+# </details>
 
 # %% tags=["exercise"]
 def relation_weights(scores, connection, relevance, weight):
@@ -465,19 +490,43 @@ def relation_weights(scores, connection, relevance, weight):
 # %% tags=["exercise"]
 check("04a", relation_weights)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 04b: a test for order
 #
-# Difficulty: medium · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+# Difficulty: medium · Importance: medium · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
 #
 # You write the *test*. `check` runs it on a right layer and on broken ones.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 04b: a test for order
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# **Idea**: run twice and shuffle what goes in; what comes out must be shuffled alike. The bias has four blocks, so rows *and* columns of both halves move.
-# **Usual mistake**: comparing exactly, although sums in another order differ in the last digits; or looking at one modality only.
-# **Cost**: two runs of the layer. No expected number is needed: such a test fits every layer.
+# Nobody knows the right output, but two outputs must fit together. The nodes are all pictures, then all captions, so a shuffle of pairs moves both halves.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `v[order]`: the rows in a new order. `bias[rows][:, columns]`: new order of rows and of columns. `torch.cat([a, b])`: one list after the other. `torch.allclose(a, b, atol=1e-5)`: equal but for rounding.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# both = ...  # [2B], the new order of the nodes
+# v_rel, u_rel, _ = layer(v, u, bias)
+# v_new, u_new, _ = layer(v[order], u[order], ...)
+# same_v = torch.allclose(..., v_new, atol=1e-5)
+# return bool(same_v and ...)
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: run twice and shuffle what goes in; what comes out must be shuffled alike. The bias has four blocks, so rows *and* columns of both halves move.
+# - **Usual mistake**: comparing exactly, although sums in another order differ in the last digits; or testing one modality only.
+# - **Cost**: two runs of the layer. No expected number is needed: such a test fits every layer.
+#
+# </details>
 
 # %% tags=["exercise"]
 def follows(layer, v, u, bias, order):
@@ -500,29 +549,52 @@ def follows(layer, v, u, bias, order):
 # %% tags=["exercise"]
 check("04b", follows)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 04c: mute a node
 #
-# Difficulty: easy · Minutes: 5 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+# Difficulty: easy · Importance: low · Minutes: 5 · [solution](solutions/04_relation_interaction_solutions.ipynb)
 #
-# Row or column? `check` then changes the muted node and looks who notices.
+# Row or column? `check` then changes the muted node and tells which nodes notice.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# A row says to whom a node attends, a column says who attends to it. Which of them must become silent, and which entry stays?
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `x.clone()`: a copy, so that A stays as it is. `x[i]` and `x[:, j]`: a row and a column; both can be written to.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# muted = ...
+# muted[...] = False
+# muted[node, node] = ...  # as it was
+# return muted
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 04c: mute a node
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# **Idea**: who looks at the node stands in its column.
-# **Usual mistake**: clearing the row: then the node is deaf, not mute. The second one is to change A itself.
-# **Cost**: a copy of 4 B² bytes.
+# - **Idea**: who attends to the node stands in its column.
+# - **Usual mistake**: clearing the row: then the node is deaf, not mute. The second one is to change A itself.
+# - **Cost**: a copy of 4 B² bytes.
+#
+# </details>
 
 # %% tags=["exercise"]
 def mute(connection, node):
-    """A copy of A in which nobody but the node itself looks at `node`; all else stays: its own looks and A[node, node].
+    """A copy of A in which nobody but the node itself attends to `node`; all else stays: its own row and A[node, node].
 
     connection bool [2B,2B], node a number from 0 to 2B - 1 -> bool [2B,2B]
     """
     # BEGIN SOLUTION
     muted = connection.clone()
-    muted[:, node] = False  # the column: who looks at the node
+    muted[:, node] = False  # the column: who attends to the node
     muted[node, node] = connection[node, node]
     return muted
     # END SOLUTION
@@ -530,25 +602,42 @@ def mute(connection, node):
 # %% tags=["exercise"]
 check("04c", mute)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 04d: which loss trains the neighbors?
 #
-# Difficulty: medium · Minutes: 5 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+# Difficulty: medium · Importance: high · Minutes: 5 · [solution](solutions/04_relation_interaction_solutions.ipynb)
 #
-# <details><summary>Hint</summary>
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# Ask of each vector: has it looked at picture 2? v and u were encoded alone; v̄ and ū come out of the interaction.
+# Ask of each vector of pair 1: has it attended to picture 2? v and u were encoded alone; v̄ and ū come out of the interaction.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# Paper is enough. To try it: `torch.autograd.grad(s, (plain_v, plain_u))` of section 6 gives the gradient of a similarity; row 1 of its first part belongs to picture 2.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# met = {"v": ..., "u": ..., "v_bar": ..., "u_bar": ...}  # has this vector of pair 1 attended to v_2?
+# reaches_v2 = (met["v"] or met["u"], ..., ..., ...)
+# ```
 # </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 04d: which loss trains the neighbors?
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# **Idea**: follow who has looked at picture 2. v_1 and u_1 have not; v̄_1 and ū_1 have, so one bar is enough.
-# **Usual mistake**: taking L(v,ū) for plain, because its picture side has no bar.
-# **Cost**: the three terms with a bar need the graph and the interaction in the backward pass; L(v,u) alone does not.
+# - **Idea**: follow who has attended to picture 2. v_1 and u_1 have not; v̄_1 and ū_1 have, so one bar is enough.
+# - **Usual mistake**: taking L(v,ū) for plain, because its picture side has no bar.
+# - **Cost**: the three terms with a bar need the graph and the interaction in the backward pass; L(v,u) alone does not.
+#
+# </details>
 
 # %% tags=["exercise"]
-# Everyone looks at v_2. Does the similarity of PAIR 1 in this term send a gradient to v_2? True or False for
+# Everyone attends to v_2. Does the similarity of PAIR 1 in this term send a gradient to v_2? True or False for
 # (L(v,u), L(v̄,ū), L(v̄,u), L(v,ū)); pair 1 has the similarities s(v_1,u_1), s(v̄_1,ū_1), s(v̄_1,u_1), s(v_1,ū_1)
 # BEGIN SOLUTION: reaches_v2 = None  # e.g. (True, True, False, False)
 reaches_v2 = (False, True, True, True)
@@ -557,19 +646,42 @@ reaches_v2 = (False, True, True, True)
 # %% tags=["exercise"]
 check("04d", reaches_v2)
 
-# %% [markdown]
-# ### Exercise 04e: count (optional)
+# %% [markdown] tags=["exercise"]
+# ### Exercise 04e (optional): count
 #
-# Difficulty: hard · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+# Difficulty: hard · Importance: low · Minutes: 10 · [solution](solutions/04_relation_interaction_solutions.ipynb)
 #
 # Is Standalone cheaper, because its blocks are smaller?
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 04e: count (optional)
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# **Idea**: count blocks: one table of (2B)² against four of B², the same number. Weights are counted in matrices of D × D.
-# **Usual mistake**: forgetting that each branch has two attentions and weights of its own.
-# **Cost**: Standalone has 20 such matrices against 6, so it saves no scores and has 3.3 times the weights.
+# Count tables of scores first, then matrices of D × D. Standalone has two branches, and each branch attends twice.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# No function is needed. An attention has the matrices Q, K, V and one for its output; the feed-forward part has two. To check Fusion: `sum(p.numel() for p in layer.parameters() if p.dim() == 2)` counts the weights of `layer = interaction.Fusion(1024, 16)`.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# B, D = 128, 1024
+# fusion_matrices = ... + ... + ...  # Q K V, output, feed-forward
+# branch_matrices = ... + ... + ...  # across, within, feed-forward
+# counts = (..., ..., fusion_matrices * D**2, ... * branch_matrices * D**2)
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: count blocks: one table of (2B)² against four of B², the same number. Weights are counted in matrices of D × D.
+# - **Usual mistake**: forgetting that each branch has two attentions and weights of its own.
+# - **Cost**: Standalone has 20 such matrices against 6, so it saves no scores and has 3.3 times the weights.
+#
+# </details>
 
 # %% tags=["exercise"]
 # B = 128, D = 1024, one layer: (scores of Fusion, scores of Standalone, weights of Fusion, weights of Standalone)
@@ -585,13 +697,42 @@ counts = ((2 * B) ** 2, 2 * 2 * B**2, fusion_matrices * D**2, 2 * branch_matrice
 # %% tags=["exercise"]
 check("04e", counts)
 
+# %% [markdown] tags=["exercise"]
+# ### Exercise 04f: why does the part disappear at test time?
+#
+# Difficulty: medium · Importance: high · Minutes: 5 · [solution](solutions/04_relation_interaction_solutions.ipynb)
+#
+# There is no check. Write two sentences: why can v̄ not be used in retrieval, and how does v learn from it nevertheless? Then open the answer.
+
 # %% [markdown]
-# ### Think: why does the part disappear at test time?
+# <details><summary>Hint 1: idea</summary>
 #
-# Difficulty: medium · Minutes: 5 · no check
+# First sentence: what does v̄ depend on that a query does not have? Second sentence: of which vectors is v̄ made?
+# </details>
 #
-# Write two sentences: why can v̄ not be used in retrieval, and how does v learn from it nevertheless?
+# <details><summary>Hint 2: calls</summary>
 #
+# Two cells of section 6 measure it. `enhanced(images_of, texts_of)`: v̄ and ū with given batch mates. `torch.autograd.grad(s, (plain_v, plain_u))`: whom a similarity with a bar reaches.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# why_not = "v̄ depends on ..., and a query has no ..."
+# how = "In training v̄ is made of ..., so the losses with a bar send ... to ..."
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: follow what each vector is made of. v is made of one picture; v̄ is made of all nodes that are connected with it.
+# - **Usual mistake**: to say that v̄ is dropped because it is no better. It could not be computed for a query even if it were.
+# - **Cost**: with v̄ a query would have to meet every stored item in a batch; with v it costs one run of an encoder.
+#
+# </details>
+
+# %% [markdown] tags=["exercise"]
 # <details><summary>Answer</summary>
 #
 # v̄ of a picture depends on the batch it is computed in, and a query has none; relating it with each stored item would cost as much as comparing all fragments. In training v̄ is a function of the v of all connected

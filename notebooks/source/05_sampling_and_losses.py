@@ -488,26 +488,53 @@ assert lost[4][0] > 90 and lost[16][0] > 0 and lost[1024][0] == 0 and all(right 
 # %% [markdown]
 # ## Exercises
 #
-# Answers: [solutions](solutions/05_sampling_and_losses_solutions.ipynb). A function leaves its arguments as they are.
+# Write your code where `NotImplementedError` or `None` stands and run the cell with `check`: it answers in one sentence. A function leaves its arguments as they are. Stuck? Each exercise has three hints: the idea, the calls, a skeleton with gaps `...`. Open one, try again, then open the next.
+#
+# Importance says how much later lessons rest on an exercise. All solutions: [solutions](solutions/05_sampling_and_losses_solutions.ipynb).
 
 # %% [markdown] tags=["solution"]
-# # Solutions of notebook 05, sampling and losses
+# # Solutions to notebook 05: sampling and losses
 #
-# The task of each exercise is in the lesson, `05_sampling_and_losses.ipynb`.
+# One good answer for each exercise; the lesson is [05_sampling_and_losses](../05_sampling_and_losses.ipynb).
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 05a: all triplets of a batch
 #
-# Difficulty: easy · Minutes: 10 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+# Difficulty: easy · Importance: high · Minutes: 10 · [solution](solutions/05_sampling_and_losses_solutions.ipynb)
 #
 # The loops of section 1 are the specification; write it without a loop over pairs.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 05a: all triplets of a batch
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# **Idea**: compare every positive of an anchor with every negative in a table [anchor, positive, negative], and switch off by two masks what is no triplet.
-# **Usual mistake**: the diagonal as the only positive: the other caption of the same picture is right, too.
-# **Cost**: B³ numbers a direction (2.1 million for B = 128); with one drawn negative, as in the library, one for each right pair.
+# Give anchor, positive and negative an axis each. Then one table of B³ numbers holds every triple, and two masks say which of them are triplets.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `s[:, :, None]` and `s[:, None, :]`: the same table, spread over a third axis. `.clamp(min=0)`: `max(x, 0)`. `~same`: True becomes False.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# same = ...  # [B,B], True: the same picture
+# total = 0
+# for s in (similarity, similarity.T):
+#     lacking = (margin - ... + ...).clamp(min=0)  # [anchor,positive,negative]
+#     total = total + (lacking * ... * ...).sum()
+# return total
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: compare every positive of an anchor with every negative in a table [anchor, positive, negative], and switch off by two masks what is no triplet.
+# - **Usual mistake**: the diagonal as the only positive: the other caption of the same picture is right, too.
+# - **Cost**: B³ numbers a direction (2.1 million for B = 128); with one drawn negative, as in the library, one for each right pair.
+#
+# </details>
 
 # %% tags=["exercise"]
 def all_triplets(similarity, image_ids, margin):
@@ -527,20 +554,44 @@ def all_triplets(similarity, image_ids, margin):
 # %% tags=["exercise"]
 check("05a", all_triplets)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 05b: the law in log space
 #
-# Difficulty: medium · Minutes: 12 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+# Difficulty: medium · Importance: medium · Minutes: 12 · [solution](solutions/05_sampling_and_losses_solutions.ipynb)
 #
 # `law_by_powers` gave nan for n = 512. Use $\log w = (2 - n)\log D - \frac{n-3}{2}\log(1 - D^2/4)$ and subtract each row's largest *allowed* exponent
 # before `exp`.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 05b: the law in log space
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# **Idea**: add logarithms, and subtract the row's largest *allowed* one, so that the largest weight is exp(0) = 1.
-# **Usual mistake**: taking the largest before the mask: a near positive sets it, and every allowed weight becomes 0.
-# **Cost**: a few passes over the B × B table.
+# To multiply all weights of a row by one factor changes no probability. In logarithms that is a number taken from all exponents of the row.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `torch.where(allowed, x, -torch.inf)`: hides what is not allowed. `x.amax(1, keepdim=True)`: the largest of each row, as a column. `.exp()`. A row in which nothing is allowed has -inf - (-inf) = NaN: use `torch.where` again, and `.clamp(min=1e-30)` before the division.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# log_w = (2 - n) * ... - (n - 3) / 2 * ...
+# log_w = torch.where(allowed, ..., ...)  # before the largest is taken
+# largest = ...  # [B,1]
+# weights = torch.where(allowed, (...).exp(), 0)
+# return weights / ...  # rows add up to one, or to zero
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: add logarithms, and subtract the row's largest *allowed* one, so that the largest weight is exp(0) = 1.
+# - **Usual mistake**: taking the largest before the mask: a near positive sets it, and every allowed weight becomes 0.
+# - **Cost**: a few passes over the B × B table.
+#
+# </details>
 
 # %% tags=["exercise"]
 def law_in_log_space(distance, allowed, n):
@@ -558,19 +609,42 @@ def law_in_log_space(distance, allowed, n):
 # %% tags=["exercise"]
 check("05b", law_in_log_space)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 05c: test a sampler
 #
-# Difficulty: easy · Minutes: 8 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+# Difficulty: easy · Importance: low · Minutes: 8 · [solution](solutions/05_sampling_and_losses_solutions.ipynb)
 #
 # A random procedure is tested by its distribution. A uniform law from a to b has mean (a + b) / 2 and variance (b − a)² / 12.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 05c: test a sampler
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# **Idea**: a random procedure has no right answer, but its distribution has a mean and a variance.
-# **Usual mistake**: testing the mean alone (all distances near the middle pass), or 10 % of the standard deviation, which is about 20 % of the variance.
-# **Cost**: one pass over N distances; the more of them, the tighter the bound may be.
+# Compute the two numbers of the uniform law. Then compare the measured ones with them as ratios: within 10 % of 1 is right.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `distances.mean()`, `distances.var()`: mean and variance of all. `abs(x / y - 1)`: the relative difference. `bool(...)`: True or False instead of a tensor.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# mean, variance = ..., ...  # of the uniform law
+# mean_fits = abs(...) < 0.1
+# variance_fits = ...
+# return bool(...)
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: a random procedure has no right answer, but its distribution has a mean and a variance.
+# - **Usual mistake**: testing the mean alone (all distances near the middle pass), or 10 % of the standard deviation, which is about 20 % of the variance.
+# - **Cost**: one pass over N distances; the more of them, the tighter the bound may be.
+#
+# </details>
 
 # %% tags=["exercise"]
 def looks_uniform(distances, low, high):
@@ -586,19 +660,40 @@ def looks_uniform(distances, low, high):
 # %% tags=["exercise"]
 check("05c", looks_uniform)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 05d: predict the plateau
 #
-# Difficulty: easy · Minutes: 5 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+# Difficulty: easy · Importance: medium · Minutes: 5 · [solution](solutions/05_sampling_and_losses_solutions.ipynb)
 #
 # A batch of 64 pairs: 60 pictures stand in it once, 2 pictures twice (with two captions each). Margin 0.2. Which loss (that of section 2, one drawn negative) does a collapsed model have?
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 05d: predict the plateau
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# **Idea**: all cosines are equal, so each drawn triplet lacks exactly the margin. Count right pairs, times two directions, times 0.2.
-# **Usual mistake**: two right pairs for a picture that stands twice; its two rows and two captions make four.
-# **Cost**: none. A training curve that stays flat near this number has learned nothing yet.
+# In a collapsed model all cosines are equal. What does each triplet lack then? The rest is to count triplets.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# No function is needed. `positive.sum()` of section 2 counts the right pairs of a batch; section 2 prints them for three pairs, of which two show one picture.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# positives = 60 * ... + 2 * ...  # right pairs: pictures times their captions in the batch
+# answer = ... * positives * ...  # directions, right pairs, what one triplet lacks
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: all cosines are equal, so each drawn triplet lacks exactly the margin. Count right pairs, times two directions, times 0.2.
+# - **Usual mistake**: two right pairs for a picture that stands twice; its two rows and two captions make four.
+# - **Cost**: none. A training curve that stays flat near this number has learned nothing yet.
+#
+# </details>
 
 # %% tags=["exercise"]
 # BEGIN SOLUTION: answer = None  # your prediction
@@ -607,17 +702,44 @@ answer = 2 * positives * 0.2
 # END SOLUTION
 check("05d", answer)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 05e: one neighbor batch
 #
-# Difficulty: medium · Minutes: 12 · [solutions](solutions/05_sampling_and_losses_solutions.ipynb)
+# Difficulty: medium · Importance: medium · Minutes: 12 · [solution](solutions/05_sampling_and_losses_solutions.ipynb)
+#
+# Section 6 says what a neighbor batch is. Here the clusters are given; draw one batch.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Draw three times: clusters, then pictures of each cluster, then one caption of each picture. The first two draws must not repeat anything.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `rng.choice(items, size, replace=False)`: different items. `rng.choice(items)`: one item. Where a whole number stands for the items, it means 0 to that number - 1. `np.flatnonzero(condition)`: the places of True.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# batch = []
+# for cluster in rng.choice(..., clusters, replace=False):
+#     for image in rng.choice(np.flatnonzero(...), ..., replace=False):
+#         captions = ...  # all captions of this picture
+#         batch.append(rng.choice(captions))
+# return np.array(batch)
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 05e: one neighbor batch
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# **Idea**: draw without repeats at two levels (clusters, pictures), then one of each picture's captions.
-# **Usual mistake**: drawing captions of the cluster, so that a picture can meet itself; or a global generator, with which nobody can repeat the run.
-# **Cost**: a pass over all captions for each picture; a list of captions for each picture, made once, saves it.
+# - **Idea**: draw without repeats at two levels (clusters, pictures), then one of each picture's captions.
+# - **Usual mistake**: drawing captions of the cluster, so that a picture can meet itself; or a global generator, with which nobody can repeat the run.
+# - **Cost**: a pass over all captions for each picture; a list of captions for each picture, made once, saves it.
+#
+# </details>
 
 # %% tags=["exercise"]
 def neighbor_batch(labels, image_of_caption, clusters, images, rng):
@@ -638,13 +760,43 @@ def neighbor_batch(labels, image_of_caption, clusters, images, rng):
 # %% tags=["exercise"]
 check("05e", neighbor_batch)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 05f (optional): is it still "distance weighted"?
 #
-# Difficulty: hard · Minutes: 10 · no check
+# Difficulty: hard · Importance: low · Minutes: 10 · [solution](solutions/05_sampling_and_losses_solutions.ipynb)
 #
-# Look at the curves of section 5 and at the temperature. Would you still call n = 512 distance-weighted sampling? What would you change, and what might that cost?
+# There is no check. Look at the curves of section 5 and at the temperature. Would you still call n = 512 distance-weighted sampling? What would you change, and what might that cost?
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
+# The name promises that all distances are drawn alike. How many of the 127 captions have a real chance, before and after training?
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `effective_numbers(cosines, positive, dims)`: how many captions have a chance, for each n. `temperature(s, n)`: how steep the law is at a cosine.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# before, after = ..., ...  # effective numbers for n = 512, from section 5
+# what_it_is = "At first it is nearly ... sampling, later nearly ... sampling, because ..."
+# what_to_change = "n would have to follow ...; the price is ..."
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: the name promises evenly drawn distances, so compare the effective number before and after training. It falls from more than 100 to about 1 with the same n.
+# - **Usual mistake**: to judge the law by its formula. The formula is right for random points, and embeddings are not random points.
+# - **Cost**: one effective number in each epoch; a smaller n costs triplets that give no gradient.
+#
+# </details>
+
+# %% [markdown] tags=["exercise"]
 # <details><summary>A model answer</summary>
 #
 # Before training the cosines of wrong pairs are narrow, and the law is close to uniform over the 127. Trained, they are wider and higher, the temperature is

@@ -457,18 +457,45 @@ assert ends["image"] < 0.6 and ends["text"] > 3.5
 # %% [markdown]
 # ## Exercises
 #
-# Answers: [solutions](solutions/06_training_solutions.ipynb)
+# Write your code where `NotImplementedError` or `None` stands and run the cell with `check`: it answers in one sentence. A function leaves its arguments as they are. Stuck? Each exercise has three hints: the idea, the calls, a skeleton with gaps `...`. Open one, try again, then open the next.
+#
+# Importance says how much later lessons rest on an exercise. All solutions: [solutions](solutions/06_training_solutions.ipynb).
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 06a: the test of section 2 as a function
+#
+# Difficulty: easy · Importance: medium · Minutes: 8 · [solution](solutions/06_training_solutions.ipynb)
+#
+# Section 2 looked at the curve. Let a function judge it.
 
 # %% [markdown]
-# ### Exercise 06a: the test of section 2 as a function
+# <details><summary>Hint 1: idea</summary>
 #
-# Difficulty: easy · Minutes: 8 · [solutions](solutions/06_training_solutions.ipynb)
+# Two questions, and both need a yes. Are all losses finite? Are the last ones low? A single step may be luck.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `np.isfinite(x)`: False for NaN and for inf. `.all()`: True if all are True. `x[-5:]`: the last five. `np.mean(x)`. `bool(...)`: a plain True or False.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# finite = ...  # every loss of the run
+# low = ... < ...
+# return bool(finite and low)
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 06a: the test of section 2 as a function
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# Two questions, both to be answered with yes: is every loss of the run finite, and do the last ones lie far below the collapse level? The usual mistake is to look at one step (the last or the smallest), which may be luck, or for NaN only, which lets inf pass.
-# It costs one look at each loss.
+# - **Idea**: ask two questions, and both need a yes: is every loss finite, and is the mean of the last five far below the collapse level?
+# - **Usual mistake**: to look at one step (the last or the smallest), which may be luck, or for NaN only, which lets inf pass.
+# - **Cost**: one look at each loss.
+#
+# </details>
 
 # %% tags=["exercise"]
 def learned_by_heart(losses, collapse):
@@ -483,19 +510,43 @@ def learned_by_heart(losses, collapse):
 # %% tags=["exercise"]
 check("06a", learned_by_heart)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 06b: which part hears nothing?
 #
-# Difficulty: medium · Minutes: 10 · [solutions](solutions/06_training_solutions.ipynb)
+# Difficulty: medium · Importance: high · Minutes: 10 · [solution](solutions/06_training_solutions.ipynb)
 #
 # `model.named_children()` gives the parts `image_encoder`, `text_encoder` and `relation`. A weight without gradient has `grad` None or all zeros. Biases
 # are weights, too, and a gradient of NaN is one.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 06b: which part hears nothing?
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# A part is silent if all of its weights are; `grad.any()` is True as soon as one value is not exactly zero. The usual mistakes are to stop at None (a detached side often leaves zeros) and to sum up or square the values, since sums cancel and the squares of tiny numbers are zero.
-# It costs one look at each weight, nothing beside the backward pass.
+# Decide it for one weight first: did it receive anything? Then a part is silent if this is false for *all* of its weights.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `model.named_children()`: pairs of name and part. `part.parameters()`: all weights of a part. `p.grad`: None, or a tensor. `x.any()`: True if a value is not exactly zero; NaN counts. `any(... for ...)`: the same for a loop.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# def heard(p):
+#     return ...  # not None, and not all zeros
+#
+# return [name for name, part in model.named_children() if ...]
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: a part is silent if all of its weights are; `grad.any()` is True as soon as one value is not exactly zero.
+# - **Usual mistake**: to stop at None, since a detached side often leaves zeros. Or to add or square the values: sums cancel, and squares of tiny numbers are zero.
+# - **Cost**: one look at each weight, nothing beside the backward pass.
+#
+# </details>
 
 # %% tags=["exercise"]
 def silent_parts(model):
@@ -514,18 +565,41 @@ def silent_parts(model):
 # %% tags=["exercise"]
 check("06b", silent_parts)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 06c: the learning rate of an epoch
 #
-# Difficulty: easy · Minutes: 6 · [solutions](solutions/06_training_solutions.ipynb)
+# Difficulty: easy · Importance: low · Minutes: 6 · [solution](solutions/06_training_solutions.ipynb)
 #
 # Epochs are counted from 1. The rate is multiplied by the factor *after* each of the decay epochs: with (15, 25), epoch 15 still runs at the full rate and epoch 16
 # at a tenth.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 06c: the learning rate of an epoch
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# Count the decay epochs that are over: the factor to the power of this count. The usual mistake is `>=`, which lowers the rate one epoch too early. It costs one comparison for each decay epoch.
+# Count how many decay epochs are over. The rate is multiplied by the factor once for each. Is epoch 15 over while epoch 15 runs?
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `sum(condition for x in items)`: counts how often the condition is True; 0 for an empty tuple. `factor ** n`: the factor, n times.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# over = sum(... for after in decay_epochs)
+# return base * ...
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: count the decay epochs that are over, and take the factor to the power of this count.
+# - **Usual mistake**: `>=`, which lowers the rate one epoch too early.
+# - **Cost**: one comparison for each decay epoch.
+#
+# </details>
 
 # %% tags=["exercise"]
 def rate_in_epoch(epoch, base, decay_epochs, factor):
@@ -537,19 +611,46 @@ def rate_in_epoch(epoch, base, decay_epochs, factor):
 # %% tags=["exercise"]
 check("06c", rate_in_epoch)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 06d: where does the NaN come from?
 #
-# Difficulty: medium · Minutes: 10 · [solutions](solutions/06_training_solutions.ipynb)
+# Difficulty: medium · Importance: medium · Minutes: 10 · [solution](solutions/06_training_solutions.ipynb)
 #
 # Somebody has spoiled one weight vector. The step stops and says what is not finite, and in which captions it may lie. Find the **word** whose vector is NaN: which
 # captions of the batch have an embedding that is not finite, and which word do they share that no other caption has?
+#
+# What you need to know: `suspects.words` [B,L] holds the ids of the captions, padding included, and `suspects.word_mask` [B,L] marks the real ones. `spoiled.encode_texts(words, word_mask).emb` [B,D] are the embeddings, and `words.decode(ids)` turns ids into words.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# A word vector that is NaN spoils each caption that has the word, and no other. So go from the embeddings to the bad captions, from there to their common word.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `torch.isfinite(x).all(1)`: True for each row without NaN or inf. `set.intersection(*sets)`: what is in all sets. `set.union(*sets)`: what is in any. `a - b`: what is in a and not in b.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# emb = spoiled.encode_texts(suspects.words, suspects.word_mask).emb  # [B,D]
+# finite = ...  # [B]
+# bad = [set(row.tolist()) for row in suspects.words[...]]  # a set of ids for each bad caption
+# good = [set(row.tolist()) for row in suspects.words[...]]
+# answer = words.decode(... - ...)
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 06d: where does the NaN come from?
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# Bisection without a debugger: from the message to the embeddings, to the captions, to the word that *all* bad captions share and *no* good one has. The usual mistake is to take a word that only some of the bad captions have, or one like "a", which the good ones have as well.
-# It costs one pass of the text encoder; two sets do the rest.
+# - **Idea**: bisect without a debugger: from the message to the embeddings, to the captions, to the word that *all* bad captions share and *no* good one has.
+# - **Usual mistake**: to take a word that only some of the bad captions have, or one like "a", which the good ones have as well.
+# - **Cost**: one pass of the text encoder; two sets do the rest.
+#
+# </details>
 
 # %% tags=["exercise"]
 settings = config.preset("sample").override({"model.embed_dim": 64, "model.word_dim": 64})
@@ -572,15 +673,41 @@ answer = words.decode(set.intersection(*in_bad) - set.union(*in_good))
 # END SOLUTION
 check("06d", answer)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 06e: the optimism of choosing on test
 #
-# Difficulty: easy · Minutes: 6 · [solutions](solutions/06_training_solutions.ipynb)
+# Difficulty: easy · Importance: medium · Minutes: 6 · [solution](solutions/06_training_solutions.ipynb)
+#
+# How much too good is the number of a run if test chooses its epoch? A row is a run.
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Both numbers of the difference come from test. They differ in who chose the epoch: test itself, or dev.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `x.argmax(1)`: for each run the epoch of its largest value, the first of equals. `x.max(1)`: that value. `x[rows, columns]` with two lists of numbers: one entry for each pair of numbers.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# chosen = ...  # [runs], the epoch that dev chooses
+# honest = test[..., chosen]  # [runs]
+# return (... - honest).mean()
+# ```
+# </details>
 
 # %% [markdown] tags=["solution"]
-# ### Exercise 06e: the optimism of choosing on test
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# Both figures of the difference are test figures; only the way to the epoch differs. `test[np.arange(runs), chosen]` takes one epoch in each run. The usual mistake is `test[:, chosen]`, which takes every chosen epoch in every run and raises no error. It costs one pass through both tables.
+# - **Idea**: both numbers of the difference are test numbers; only the way to the epoch differs. `test[np.arange(runs), chosen]` takes one epoch in each run.
+# - **Usual mistake**: `test[:, chosen]`, which takes every chosen epoch in every run and raises no error.
+# - **Cost**: one pass through both tables.
+#
+# </details>
 
 # %% tags=["exercise"]
 def optimism(dev, test):
@@ -596,13 +723,44 @@ def optimism(dev, test):
 # %% tags=["exercise"]
 check("06e", optimism)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 06f (optional): two half batches
 #
-# Difficulty: hard · Minutes: 10 · no check
+# Difficulty: hard · Importance: low · Minutes: 10 · [solution](solutions/06_training_solutions.ipynb)
 #
-# Your card holds only 64 pairs. Is it the same to take two batches of 64, add their gradients, and step once?
+# There is no check. Your card holds only 64 pairs. Is it the same to take two batches of 64, add their gradients, and step once?
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
+# It is the same if a pair's loss depends on that pair only. Which parts of a step look at the other pairs of the batch?
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# Three calls look at the whole batch. `losses.triplet`: draws negatives in it. `model.relate`: builds the graph from it. `BatchNorm` in the projection: takes mean and variance over it.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# wrong_captions = (..., ...)  # for one pair, in a batch of 64 and of 128
+# neighbors = (..., ...)  # floor(0.5 B), and out of how many?
+# answer = "It is not the same, because ..."
+# repair = "Encode ... without gradient, build the loss on ..., send the gradient back through ..."
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: gradients add up if the loss is a sum over single pairs. Here the negatives, the graph and BatchNorm look at the whole batch.
+# - **Usual mistake**: to think of the learning rate only. A mean or a sum can be scaled; negatives that are not there cannot be drawn.
+# - **Cost**: gradient caching encodes everything twice and keeps the activations of one half at a time.
+#
+# </details>
+
+# %% [markdown] tags=["exercise"]
 # <details><summary>A model answer</summary>
 #
 # No. For a loss that is a sum over single examples it is. Here each pair draws its negatives *inside its batch*: from 63 wrong captions in place of 127, so the

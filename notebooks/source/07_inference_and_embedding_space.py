@@ -586,16 +586,45 @@ assert broken["i2t"]["R@1"] < found["i2t"]["R@1"] - 4 and broken_hubs.std() > pi
 # %% [markdown]
 # ## Exercises
 #
-# `check` answers in one sentence. Worked solutions: [solutions](solutions/07_inference_and_embedding_space_solutions.ipynb).
+# Write your code where `NotImplementedError` or `None` stands and run the cell with `check`: it answers in one sentence. A function leaves its arguments as they are. Stuck? Each exercise has three hints: the idea, the calls, a skeleton with gaps `...`. Open one, try again, then open the next.
+#
+# Importance says how much later lessons rest on an exercise. All solutions: [solutions](solutions/07_inference_and_embedding_space_solutions.ipynb).
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 07a: the search engine
-# Difficulty: easy · Minutes: 6 · [solutions](solutions/07_inference_and_embedding_space_solutions.ipynb)
+#
+# Difficulty: easy · Importance: high · Minutes: 6 · [solution](solutions/07_inference_and_embedding_space_solutions.ipynb)
 #
 # Then, in the lesson, try it: `search(encode_texts(["your sentence"]).emb[0].numpy(), v, 5)`, look at the pictures with `retrieval.picture_answers` as in section 5, and explain the five answers.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# One matrix product gives the similarity to every stored item. Then put the items in order, best first, and leave ties as they stand.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `stored @ query`: all inner products, [n]. `np.argsort(x, kind="stable")`: item numbers, the smallest value first; a stable sort leaves ties in the order of their numbers. `[:k]`: the first k, or all.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# similarity = ...  # [n]
+# best = np.argsort(..., kind="stable")[...]
+# return best, ...
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# One matrix product and one sort. The usual mistake is to sort upward and turn the list around, or to sort without `kind="stable"`: both put ties in another order. The product costs n · D multiply-adds, the sort n log n comparisons; `argpartition` would save most of the sort for a small k.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: one matrix product and one stable sort of the negative values.
+# - **Usual mistake**: to sort upward and turn the list around, or to sort without `kind="stable"`: both put ties in another order.
+# - **Cost**: n · D multiply-adds for the product, n log n comparisons for the sort; `argpartition` would save most of the sort for a small k.
+#
+# </details>
 
 # %% tags=["exercise"]
 def search(query, stored, k):
@@ -622,12 +651,38 @@ check("07a", search)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 07b: count the hubs
-# Difficulty: medium · Minutes: 6 · [solutions](solutions/07_inference_and_embedding_space_solutions.ipynb)
+#
+# Difficulty: medium · Importance: low · Minutes: 6 · [solution](solutions/07_inference_and_embedding_space_solutions.ipynb)
 #
 # The loop of section 4, without a Python loop.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# First make the list of every row. Then count over all lists together, items that stand in no list included.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `np.argsort(x, axis=1, kind="stable")`: column numbers of each row, the smallest value first. `.ravel()`: one long list. `np.bincount(numbers, minlength=n)`: how often each of 0 to n - 1 occurs.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# lists = np.argsort(..., axis=1, kind="stable")[...]  # [queries, k]
+# return np.bincount(..., minlength=...)
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# Each row gives a list of k item numbers; `bincount` counts all lists at once. The usual mistakes are `counts[lists] += 1`, which adds 1 once for an item that stands in many lists, and to forget `minlength`, which drops the last items where no list holds them. It costs one sort a row.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: each row gives a list of k item numbers; `bincount` counts all lists at once.
+# - **Usual mistake**: `counts[lists] += 1`, which adds 1 once for an item that stands in many lists; or no `minlength`, which drops the last items where no list holds them.
+# - **Cost**: one sort a row.
+#
+# </details>
 
 # %% tags=["exercise"]
 def occurrence(similarity, k):
@@ -647,12 +702,41 @@ check("07b", occurrence)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 07c: close the gap
-# Difficulty: medium · Minutes: 8 · [solutions](solutions/07_inference_and_embedding_space_solutions.ipynb)
+#
+# Difficulty: medium · Importance: low · Minutes: 8 · [solution](solutions/07_inference_and_embedding_space_solutions.ipynb)
 #
 # Take away each side's own mean and bring the vectors back to length one. Before you apply it to `v` and `u`, predict: does R@1 rise, fall or stay?
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Each side has a center of its own. Where that is taken away, the rows no longer have length one.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `x.mean(0)`: the mean over the items, [D]. `np.linalg.norm(x, axis=1, keepdims=True)`: the length of each row, as a column.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# def centered(emb):
+#     moved = ...
+#     return moved / ...
+#
+# return centered(image_emb), ...
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# Each side loses its *own* mean, over the items (axis 0), and then every row gets length one again. The usual mistake is one mean for both sides: it moves the two clouds together and leaves the gap. It costs two passes through the vectors.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: each side loses its *own* mean, over the items (axis 0), and then every row gets length one again.
+# - **Usual mistake**: one mean for both sides: it moves the two clouds together and leaves the gap.
+# - **Cost**: two passes through the vectors.
+#
+# </details>
 
 # %% tags=["exercise"]
 def center(image_emb, text_emb):
@@ -676,12 +760,40 @@ check("07c", center)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 07d: classify failures
-# Difficulty: medium · Minutes: 10 · [solutions](solutions/07_inference_and_embedding_space_solutions.ipynb)
+#
+# Difficulty: medium · Importance: medium · Minutes: 10 · [solution](solutions/07_inference_and_embedding_space_solutions.ipynb)
 #
 # First by eye: take the first ten of `missed`, look at caption and first picture and write down a class for each. Then write the rule, for two scenes as they stand in `test_scenes.jsonl` and compare.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Ask in order. Is the action the same? If so, does the found picture have *all* that the caption names? If not, is the hard group the same?
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `retrieval.picture_facts(scene)`: the set of facts of a picture. `a <= b`: is everything in a also in b? `catalog.ACTIONS[action].group`: the hard group of an action.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# if ...:  # the same action
+#     return "twin" if ... else "attribute"
+# same_group = ...
+# return ... if same_group else ...
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# First the action, then the facts: `named <= facts` asks whether *all* that the caption names is in the picture. The usual mistake is to ask the reverse, or to compare the two pictures: a twin may differ in all that the caption does not say. It costs one look at each fact.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: first the action, then the facts: `named <= facts` asks whether *all* that the caption names is in the picture.
+# - **Usual mistake**: to ask the reverse, or to compare the two pictures: a twin may differ in all that the caption does not say.
+# - **Cost**: one look at each fact.
+#
+# </details>
 
 # %% tags=["exercise"]
 def failure_class(wanted, found, named):
@@ -709,14 +821,41 @@ check("07d", failure_class)
 # </details>
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 07e*: re-rank the first ten
-# Difficulty: hard · Minutes: 10 · [solutions](solutions/07_inference_and_embedding_space_solutions.ipynb)
+# ### Exercise 07e (optional): re-rank the first ten
+#
+# Difficulty: hard · Importance: low · Minutes: 10 · [solution](solutions/07_inference_and_embedding_space_solutions.ipynb)
 #
 # A costly score may look at the best k of a cheap one. Reorder the first k items by score + weight · support; all others keep their places behind them.
 
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# The cheap order is a list of items. All that you ask about the first k must be asked of *these items*, not of the places 0 to k - 1.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `np.argsort(x, kind="stable")`: item numbers, the smallest value first. `x[items]`: the values of these items. `np.concatenate([a, b])`: one list after the other.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# order = np.argsort(..., kind="stable")
+# top, rest = ..., ...  # items
+# new = ... + weight * ...  # [k], for the items in `top`
+# return np.concatenate([top[...], rest])
+# ```
+# </details>
+
 # %% [markdown] tags=["solution"]
-# `order` holds items, so everything about the first k is indexed by `order[:k]`. The usual mistake is `support[:k]`, the support of the items 0 to k - 1; another is to add the support into one array and sort that, where an item with a negative support falls out of the first k.
-# It costs k costly scores in place of n, and two sorts.
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: `order` holds items, so everything about the first k is indexed by `order[:k]`.
+# - **Usual mistake**: `support[:k]`, the support of the items 0 to k - 1. Or to add the support into one array and sort that: an item with a negative support falls out of the first k.
+# - **Cost**: k costly scores in place of n, and two sorts.
+#
+# </details>
 
 # %% tags=["exercise"]
 def rerank(scores, support, k, weight):

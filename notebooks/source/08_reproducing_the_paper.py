@@ -844,19 +844,53 @@ plots.show(
 # Nothing complains, and the embedding still *looks* right: its cosine with the right one is 1.000 to three decimals (max pooling of R, which is not touched, has the
 # larger share). A recall that is "a bit low" would be all that one sees.
 # Names and shapes are necessary; only numbers are proof.
-#
+
+# %% [markdown]
 # ## Exercises
 #
+# Write your code where `NotImplementedError` or `None` stands and run the cell with `check`: it answers in one sentence. A function leaves its arguments as they are. Stuck? Each exercise has three hints: the idea, the calls, a skeleton with gaps `...`. Open one, try again, then open the next.
+#
+# Importance says how much later lessons rest on an exercise. All solutions: [solutions](solutions/08_reproducing_the_paper_solutions.ipynb).
+
+# %% [markdown] tags=["exercise"]
 # ### Exercise 08a: weights from another library
 #
-# Difficulty: easy · Minutes: 8 · [solutions](solutions/08_reproducing_the_paper_solutions.ipynb)
+# Difficulty: easy · Importance: low · Minutes: 8 · [solution](solutions/08_reproducing_the_paper_solutions.ipynb)
 #
 # A colleague ported the feed-forward part to a library that stores a `kernel [in, out]` where PyTorch has a `weight [out, in]`.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 08a: weights from another library
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# A name is a part and a kind; both are looked up, and whatever is not in the table is refused. The usual mistake is not to transpose the kernel: it is square, so nothing complains, and only numbers tell. It costs nothing: `.T` is a view.
+# A name is a part and a kind. Look up both, and refuse what is not in your table. A kernel is stored the other way round.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `name.removeprefix("module.")`: cuts it off where it is there. `name.rpartition(".")`: what stands before the last dot, the dot, what stands after it. `tensor.T`: rows become columns. `raise ValueError(text)`.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# out, layers = {}, {"ffn.first": "linear1", "ffn.second": "linear2"}
+# for name, tensor in state.items():
+#     part, _, kind = ...
+#     if part not in layers or ...:
+#         raise ValueError(...)
+#     out[...] = ...
+# return out
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: a name is a part and a kind; both are looked up, and whatever is not in the table is refused.
+# - **Usual mistake**: not to transpose the kernel: it is square, so nothing complains, and only numbers tell.
+# - **Cost**: nothing: `.T` is a view.
+#
+# </details>
 
 # %% tags=["exercise"]
 def convert(state):
@@ -881,19 +915,46 @@ def convert(state):
 # %% tags=["exercise"]
 check("08a", convert)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 08b: find the first fault
 #
-# Difficulty: medium · Minutes: 10 · [solutions](solutions/08_reproducing_the_paper_solutions.ipynb)
+# Difficulty: medium · Importance: medium · Minutes: 10 · [solution](solutions/08_reproducing_the_paper_solutions.ipynb)
 #
 # Write the function that reads a layer report for you. Four things must not slip through: NaN, another shape, a missing layer, and a single
 # wrong value among many. The check runs it on a small encoder with a planted fault (`nb08.planted()`): which layer is it, and what can the cause be?
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 08b: find the first fault
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# Go through `theirs` in its order and return at once; `ours.get` finds what is missing, and shapes come before values, since PyTorch broadcasts. The usual mistake is `difference > tolerance`, which is False for NaN; another is `allclose` without `rtol=0`, which allows large values more.
-# It costs one pass through the tensors. On the planted encoder it says `attended`: the scores are not divided by the root of d_k.
+# Go through `theirs` in its order and return at the first difference. Ask in this order: is it there, has it the same shape, are all values near?
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `ours.get(name)`: None where the name is missing. `x.shape`: compare it before the values. `torch.allclose(a, b, rtol=0, atol=tolerance)`: True if all values are near; NaN is near to nothing. `x.double()`: one type for both.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# for name, wanted in theirs.items():
+#     got = ...  # None if it is missing
+#     if ...:
+#         return name
+#     if not torch.allclose(..., ..., rtol=..., atol=...):
+#         return name
+# return ...
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: go through `theirs` in its order and return at once. `ours.get` finds what is missing, and shapes come before values, since PyTorch broadcasts.
+# - **Usual mistake**: `difference > tolerance`, which is False for NaN; or `allclose` without `rtol=0`, which allows large values more.
+# - **Cost**: one pass through the tensors. On the planted encoder it says `attended`: the scores are not divided by the root of d_k.
+#
+# </details>
 
 # %% tags=["exercise"]
 def first_fault(theirs, ours, tolerance):
@@ -916,18 +977,44 @@ def first_fault(theirs, ours, tolerance):
 # %% tags=["exercise"]
 check("08b", first_fault)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 08c: is 84.4 against 83.8 a difference?
 #
-# Difficulty: medium · Minutes: 12 · [solutions](solutions/08_reproducing_the_paper_solutions.ipynb)
+# Difficulty: medium · Importance: high · Minutes: 12 · [solution](solutions/08_reproducing_the_paper_solutions.ipynb)
 #
 # Write the paired bootstrap of Section 5. The docstring has the loop; write it without the loop over draws if you can.
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 08c: is 84.4 against 83.8 a difference?
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# The recall is a mean, so a draw needs one number for each picture: the difference of its hits. Drawn together, easy and hard pictures cancel. The usual mistake is to draw other pictures for each model (too wide) or single captions (too narrow); another is to subtract before the mean, which bool refuses and uint8 wraps.
-# For 2,000 draws of 1,000 pictures it costs two arrays of 16 MB.
+# A recall is a mean over pictures, so the difference of two recalls is a mean of differences. A draw needs one number for each picture.
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `rng.integers(n, size=...)`: random picture numbers, with replacement. `hits.mean(1)`: the share of hits of each picture. `x[rows]`: the values of all draws, a row for each. `np.quantile(x, [0.025, 0.975])`: the two ends.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# rng, n = np.random.default_rng(seed), len(hits_a)
+# rows = rng.integers(n, size=...)  # [samples,n], the same for both models
+# difference = ...  # [n], a number for each picture
+# draws = 100 * difference[rows].mean(...)  # [samples]
+# low, high = np.quantile(draws, ...)
+# return float(low), float(high)
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: the recall is a mean, so a draw needs one number for each picture: the difference of its hits. Drawn together, easy and hard pictures cancel.
+# - **Usual mistake**: to draw other pictures for each model (too wide) or single captions (too narrow). Or to subtract before the mean, which bool refuses and uint8 wraps.
+# - **Cost**: two arrays of 16 MB for 2,000 draws of 1,000 pictures.
+#
+# </details>
 
 # %% tags=["exercise"]
 def paired_interval(hits_a, hits_b, samples=2000, seed=0):
@@ -952,19 +1039,46 @@ def paired_interval(hits_a, hits_b, samples=2000, seed=0):
 # %% tags=["exercise"]
 check("08c", paired_interval)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 08d: a card for another paper
 #
-# Difficulty: easy · Minutes: 8 · [solutions](solutions/08_reproducing_the_paper_solutions.ipynb)
+# Difficulty: easy · Importance: low · Minutes: 8 · [solution](solutions/08_reproducing_the_paper_solutions.ipynb)
 #
 # The cell prints a paragraph from a paper that we made up. Fill in its card: `data`, `test images`, `selected on`, `models behind the number`, `seeds`,
 # `versions`, `hardware`, `R@1 plus or minus` (half of the 95 % interval, in points; the formula is in Section 4). Where the text is silent,
 # write "not stated".
 
-# %% [markdown] tags=["solution"]
-# ### Exercise 08d: a card for another paper
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
 #
-# A card says what the text says and marks what it leaves out. The usual mistakes are to hope (dev, one model, seed 0) and to divide by the 5,000 captions: image to text asks with 1,000 pictures. The half width is 1.96 standard errors of a share of 0.813.
+# A card says what the text says, and marks what it leaves out. Who asks in image to text: the pictures or the captions?
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `1.96 * math.sqrt(p * (1 - p) / n)`: half of a 95 % interval, as a share; p is a share, too, and n the number of queries.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# share, queries = ..., ...
+# card_of_twinnet = {
+#     "data": ..., "test images": ..., "selected on": ..., "models behind the number": ...,
+#     "seeds": ..., "versions": ..., "hardware": ...,
+#     "R@1 plus or minus": 100 * 1.96 * math.sqrt(...),
+# }
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: a card says what the text says and marks what it leaves out. The half width is 1.96 standard errors of a share of 0.813.
+# - **Usual mistake**: to hope (dev, one model, seed 0), or to divide by the 5,000 captions: image to text asks with 1,000 pictures.
+# - **Cost**: one reading of the text; without the card every reader pays for it again.
+#
+# </details>
 
 # %% tags=["exercise"]
 print(nb08.TWINNET)
@@ -984,20 +1098,52 @@ card_of_twinnet = {
 # %% tags=["exercise"]
 check("08d", card_of_twinnet)
 
-# %% [markdown]
+# %% [markdown] tags=["exercise"]
 # ### Exercise 08e: read the intervals
 #
-# Difficulty: easy · Minutes: 5 · [solutions](solutions/08_reproducing_the_paper_solutions.ipynb)
+# Difficulty: easy · Importance: medium · Minutes: 5 · [solution](solutions/08_reproducing_the_paper_solutions.ipynb)
 #
-# Look at the picture of published figures again. (1) On Flickr30K the released single model has a higher image-to-text R@1 than the two
-# averaged models. Does averaging hurt? (2) Why are the intervals on COCO 5K narrower than on Flickr30K?
-# (3) VSE-infinity (regions and BERT, *one* model) has rSum 513.5 on Flickr30K, HREM with two models 524.2. What is missing for a fair comparison?
+# There is no check. Look at the plot of published numbers again (Section 4), and answer three questions.
 #
+# 1. On Flickr30K the released single model has a higher image-to-text R@1 than the two averaged models. Does averaging hurt?
+# 2. Why are the intervals on COCO 5K narrower than on Flickr30K?
+# 3. VSE-infinity (regions and BERT, *one* model) has rSum 513.5 on Flickr30K, HREM with two models 524.2. What is missing for a fair comparison?
+
+# %% [markdown]
+# <details><summary>Hint 1: idea</summary>
+#
+# Compare each difference with the width of the intervals. What sets that width? And what else differs between the two sides of a comparison?
+# </details>
+#
+# <details><summary>Hint 2: calls</summary>
+#
+# `1.96 * math.sqrt(p * (1 - p) / n)`: half of a 95 % interval. `paired_interval(hits_a, hits_b)` of 08c: the interval of a difference; it needs the hits of each picture.
+# </details>
+#
+# <details><summary>Hint 3: skeleton</summary>
+#
+# ```python
+# half = [100 * 1.96 * math.sqrt(p * (1 - p) / 1000) for p in (..., ...)]  # against 0.4 points
+# narrower = math.sqrt(... / ...)  # COCO 5K against Flickr30K
+# missing = "The same number of ..., and ... of each picture"
+# ```
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
+#
+# - **Idea**: hold every difference against its interval, and every comparison against what else differs.
+# - **Usual mistake**: to read 84.4 against 84.0 as a result, or to compare one model with two.
+# - **Cost**: one square root for an interval; for a paired one, the hits of each picture, which nobody published.
+#
+# </details>
+
+# %% [markdown] tags=["exercise"]
 # <details><summary>A model answer</summary>
 #
-# (1) One cannot tell: 84.4 and 84.0 lie well inside each other's intervals. All other pairs of the picture, where both are known, point the other way.
-# (2) There are 5,000 pictures in place of 1,000, so intervals shrink by the square root of five, 2.2 times, apart from the changed p(1 - p).
-# (3) The same number of models on both sides (a single HREM, or two models of VSE-infinity), and the hits of each picture for a paired interval.
+# 1. One cannot tell: 84.4 and 84.0 lie well inside each other's intervals. All other pairs of the plot, where both are known, point the other way.
+# 2. There are 5,000 pictures in place of 1,000, so intervals shrink by the square root of five, 2.2 times, apart from the changed p(1 - p).
+# 3. The same number of models on both sides (a single HREM, or two models of VSE-infinity), and the hits of each picture for a paired interval.
 # </details>
 
 # %% [markdown]

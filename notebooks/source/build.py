@@ -8,6 +8,7 @@ A source is a Python file with `# %%` cells (jupytext's percent format). Tags on
 
     exercise   stays in the solution notebook, too. What stands between `# BEGIN SOLUTION` and `# END SOLUTION` is the
                solution; the lesson has `raise NotImplementedError` there (or, with `# BEGIN SOLUTION: text`, that text)
+               and the solution notebook folds the cell
     setup      goes into both notebooks
     lesson     (default) is in the lesson only
     solution   is in the solution notebook only
@@ -44,8 +45,8 @@ def stub(code: str) -> str:
 
 
 def solved(code: str) -> str:
-    """A cell's code with the marker lines taken out; its link to the solutions leads back to the lesson."""
-    code = re.sub(r"\[solutions\]\(solutions/(\w+)_solutions\.ipynb\)", r"[lesson](../\1.ipynb)", code)
+    """A cell's code with the marker lines taken out; its link to the solution leads back to the lesson."""
+    code = re.sub(r"\[solution\]\(solutions/(\w+)_solutions\.ipynb\)", r"[lesson](../\1.ipynb)", code)
     return BLOCK.sub(lambda m: m[3], code).rstrip("\n")
 
 
@@ -68,7 +69,8 @@ def make(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
         ):
             if wanted:
                 new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-                book.append(new(text, metadata=metadata, id=f"c{number:03d}"))
+                folded = {"jupyter": {"source_hidden": True}} if book is solution and BLOCK.search(cell.source) else {}
+                book.append(new(text, metadata=metadata | folded, id=f"c{number:03d}"))
     return _notebook(lesson), _notebook(solution)
 
 
