@@ -31,7 +31,7 @@ from matplotlib_inline.backend_inline import configure_inline_support
 from traitlets.config import Config
 
 from grader import jail
-from grader.codec import Gone, pack, receive, send, unpack
+from grader.codec import LARGEST, Gone, pack, receive, send, unpack
 
 WAIT = 10  # seconds that may pass for a second of processor time, on a busy machine
 IDLE = 0.05  # who uses less of a processor than this sleeps
@@ -148,9 +148,12 @@ def run_cell(shell: InteractiveShell, source: str, seconds: float) -> dict:
             text = getattr(captured, name)[:20_000]
             if text and not (name == "stdout" and error and "Traceback" in text):
                 outputs.append({"output_type": "stream", "name": name, "text": text})
+        room = LARGEST // 2
         for rich in captured.outputs[:20]:
             kept = {kind: _text(value) for kind, value in rich.data.items() if kind in KEPT}
-            outputs.append({"output_type": "display_data", "data": kept, "metadata": {}})
+            room -= sum(map(len, kept.values()))
+            if room > 0:
+                outputs.append({"output_type": "display_data", "data": kept, "metadata": {}})
     except Overtime:
         error = ["Overtime", ""]
     except BaseException as problem:

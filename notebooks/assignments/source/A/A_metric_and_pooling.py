@@ -11,6 +11,8 @@ def half_ranks(s, own):
 
 hand_ranks = half_ranks(sim, owner)
 some = sorted(rng.permutation(9)[:4].tolist())
+while (some[1] + some[2]) % 2 == 0:  # the two in the middle have no whole mean
+    some = sorted(rng.permutation(9)[:4].tolist())
 values = (rng.permutation(8)[:6] / 4).round(2)
 groups = np.array([0, 0, 1, 1, 2, 2])
 left = np.array([values[groups != i].mean() for i in range(3)])
