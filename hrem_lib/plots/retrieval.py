@@ -228,24 +228,32 @@ def failure_bars(ax: Axes, counts: Mapping[str, int]) -> None:
     ax.set(xlabel="failed text-to-image searches", ylim=(3.6, -0.6), xlim=(0, 1.4 * max(counts.values())))
 
 
-def action_confusion(
-    ax: Axes, wanted: Sequence[str] | np.ndarray, found: Sequence[str] | np.ndarray, actions: Sequence[str]
+def action_shares(
+    wanted: Sequence[str] | np.ndarray, found: Sequence[str] | np.ndarray, actions: Sequence[str]
 ) -> np.ndarray:
     """Of the captions with each action: in which action's picture do they find their first answer? Shares a row.
 
     Args:
-        ax: where
         wanted, found: action of each caption's picture and of the first answer [m]
-        actions: keys of `catalog.ACTIONS`; answers with other actions are left out of the figure, not of the shares
+        actions: keys of `catalog.ACTIONS`; answers with other actions are left out of the table, not of the shares
     Returns:
         the shares [actions,actions]
     """
     wanted, found = np.asarray(wanted), np.asarray(found)
-    table = np.array([[np.mean(found[wanted == row] == column) for column in actions] for row in actions])
+    return np.array([[np.mean(found[wanted == row] == column) for column in actions] for row in actions])
+
+
+def action_confusion(ax: Axes, table: np.ndarray, actions: Sequence[str]) -> None:
+    """The shares of `action_shares` as a heat map with numbers.
+
+    Args:
+        ax: where
+        table: [actions,actions]
+        actions: keys of `catalog.ACTIONS`
+    """
     names = [catalog.ACTIONS[action].predicate for action in actions]
     heat_map(ax, table, rows=names, columns=names, numbers=True, limits=(0, 1))
     ax.set(ylabel="caption tells", xlabel="first picture shows")
-    return table
 
 
 LITTLE = frozenset("a an the is are in on of to with and by at there".split())

@@ -220,6 +220,8 @@ print("boxes", tuple(boxes.shape), "-> crops", tuple(fast.shape))
 
 # %%
 chosen = [1, 2, 3, 4, 8, 0]
+
+# %%
 plots.show(
     draw.crop_rows(picture, boxes[chosen], [f"box {k}: {called[k]}" for k in chosen], 6),
     "Six boxes as they are, resampled to 48 x 48, and to the 6 x 6 cells of the network. Wide and high boxes are squeezed to one shape.",
@@ -316,6 +318,8 @@ assert inside > between + 0.15
 
 # %%
 samples = {}
+
+# %%
 for kind, n, k in places:
     samples.setdefault(kind, draw.crops(plots.picture(split, n), split.boxes[n][[k]], 40)[0])
 plots.show(
@@ -410,6 +414,8 @@ caption, strips = "A man is stroking a white puppy", []
 for name, encoder, tokens in (("words", words, words.words), ("word pieces", pieces, pieces.pieces)):
     ids, index, _ = encoder.encode([caption]).gather([0])
     strips.append((f"{name}: {encoder.size} numbers", [tokens[i] for i in ids[0]], ids[0], index[0]))
+
+# %%
 assert len(strips[0][1]) == 9 and len(strips[1][1]) > 12
 plots.show(
     draw.word_strip(strips, f"One caption: {len(strips[0][1])} tokens as words, {len(strips[1][1])} as pieces"),
@@ -486,11 +492,13 @@ panels = {
     "BERT": influence(lambda x: bert(x, all_real(x)), piece_ids, pieces.mask_id),
 }
 forward, backward, mean, by_bert = panels.values()
+for name, network, x in (("BiGRU", gru, ids[None]), ("BERT", bert, piece_ids[None])):
+    print(f"{name:6} {tuple(x.shape)} -> {tuple(network(x, all_real(x)).shape)}")
+
+# %%
 assert len(ids) == len(piece_ids)  # no word of this sentence is cut
 assert torch.equal(forward, forward.tril()) and torch.equal(backward, backward.triu())
 assert (mean > 0).all() and (by_bert > 0).all()
-for name, network, x in (("BiGRU", gru, ids[None]), ("BERT", bert, piece_ids[None])):
-    print(f"{name:6} {tuple(x.shape)} -> {tuple(network(x, all_real(x)).shape)}")
 
 # %%
 plots.show(

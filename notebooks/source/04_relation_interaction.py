@@ -148,9 +148,8 @@ with torch.no_grad():
     bias = interaction.additive_mask(A, S, settings.relevance_weight)  # [2B,2B]
     v_rel, u_rel, scores, attention = fusion_layer(v, u, bias, fusion.layers[0])
     library_v, library_u, used = fusion(v, u, bias, return_weights=True)
-assert len(fusion.layers) == 1
 assert torch.allclose(v_rel, library_v, atol=1e-5) and torch.allclose(u_rel, library_u, atol=1e-5)
-assert torch.allclose(attention, used[0], atol=1e-5)
+assert len(fusion.layers) == 1 and torch.allclose(attention, used[0], atol=1e-5)
 print("attention", list(attention.shape), " each row adds up to one:", bool(torch.allclose(attention.sum(-1), torch.ones(()))))
 print(f"largest lambda S: {float(bias.max()):.1f},  all scores below 0.1 in size:", bool(scores.abs().max() < 0.1))
 
@@ -182,6 +181,8 @@ for name, weights, limit in (("before training", untrained[0], 0.005), ("after t
 # %%
 walk = 5  # picture 6
 mean_attention = attention.mean(0)
+
+# %%
 plots.show(
     draw.arrows(mean_attention, A, walk, pictures, captions,
                 f"Picture 6 keeps {float(mean_attention[walk, walk]):.2f} for itself and shares the rest among seven others"),
@@ -269,14 +270,16 @@ print("picture 1 of the hand example, across:", four["i across"][0, 0, 0].tolist
 
 # %%
 separate = two_softmaxes[0].mean(0)  # [2B,2B]
+across = mean_attention[:8, 8:].sum(1)
+print(f"share of its attention that a picture gives to captions: Fusion {float(across.mean()):.2f}, Standalone {float(separate[:8, 8:].sum(1).mean()):.2f}")
+
+# %%
 plots.show(
     draw.attention_pair(mean_attention, separate, A, pictures, labels,
                         ("Fusion: one share for a whole row", "Standalone: one share for each block")),
     "Attention of both mechanisms under the same A and S. In Fusion a row adds up to 1, in Standalone each half of a row does.",
     "Two 16 by 16 attention matrices with the same connections. The values of the right one are about twice as large.",
 )
-across = mean_attention[:8, 8:].sum(1)
-print(f"share of its attention that a picture gives to captions: Fusion {float(across.mean()):.2f}, Standalone {float(separate[:8, 8:].sum(1).mean()):.2f}")
 assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and abs(across.mean() - 0.44) < 0.05
 
 # %% [markdown]
@@ -294,12 +297,6 @@ assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and abs
 # %%
 moved = v_rel - v
 common = float(moved.mean(0).square().sum() / moved.square().sum(1).mean())
-plots.show(
-    draw.movement(v, u, v_rel, u_rel, ("Before: v and u", f"After: {100 * common:.0f} % of the pictures' movement is one common step")),
-    "The batch before and after the interaction. Up is the direction of the pictures' mean step. Green: pairs. Gray: the way of each node.",
-    "Two scatter plots with pictures as circles and captions as squares, joined in pairs. On the right thin gray lines show that the "
-    "pictures all moved upward by about the same step.",
-)
 with torch.no_grad():
     alone = interaction.additive_mask(torch.eye(16, dtype=torch.bool), S, 1.0)  # every node hears itself only
     v_alone, u_alone, _ = fusion(v, u, alone)
@@ -307,6 +304,14 @@ with torch.no_grad():
 print(f"cosine of v and v-bar: {float((v * v_rel).sum(1).mean()):.1f}")
 print(f"cosine of v-bar with the graph and without any neighbor: {float((v_rel * v_alone).sum(1).mean()):.2f}")
 print(f"cosine of v-bar with the graph and with everyone connected: {float((v_rel * everyone).sum(1).mean()):.2f}")
+
+# %%
+plots.show(
+    draw.movement(v, u, v_rel, u_rel, ("Before: v and u", f"After: {100 * common:.0f} % of the pictures' movement is one common step")),
+    "The batch before and after the interaction. Up is the direction of the pictures' mean step. Green: pairs. Gray: the way of each node.",
+    "Two scatter plots with pictures as circles and captions as squares, joined in pairs. On the right thin gray lines show that the "
+    "pictures all moved upward by about the same step.",
+)
 assert 0.39 < common < 0.69 and (v_rel * v_alone).sum(1).min() > 0.9
 
 # %% [markdown]
@@ -325,6 +330,9 @@ for i, s in enumerate(similarities):
     of_v, of_u = torch.autograd.grad(s, (plain_v, plain_u), retain_graph=True)  # [B,D] each
     pull[i] = torch.cat([of_v, of_u]).norm(dim=1)
 others = 1 - pull.diagonal() / pull.sum(1)
+print("gradient is exactly zero where A = 0, and only there:", bool(torch.equal(pull > 0, A)))
+
+# %%
 plots.show(
     draw.attention_pair(A.float(), pull / pull.sum(1, keepdim=True), A, pictures, labels,
                         ("Connection A", f"Gradient: {100 * float(others.mean()):.0f} % goes to the neighbors"),
@@ -333,7 +341,6 @@ plots.show(
     "Two 16 by 16 matrices with the same pattern of connections. The right one is strongest on its diagonal and exactly empty where A is empty.",
 )
 assert (pull[~A] == 0).all() and (pull[A] > 0).all() and abs(others.mean() - 0.24) < 0.08
-print("gradient is exactly zero where A = 0, and only there:", bool(torch.equal(pull > 0, A)))
 
 # %% [markdown]
 # **What you should see**: the gradient takes the roads of A and no other. About 24 % of it (± 8) goes to the neighbors: the caption about a
