@@ -327,21 +327,23 @@ def differences(
                 continue
             difference, beside = found[column], {"transform": ax.get_yaxis_transform(), "va": "center", "ha": "right"}
             if difference is None:
-                ax.text(1.14, y, "not run", color=GREY, fontsize=9, **beside)
+                ax.text(1.17, y, "not run", color=GREY, fontsize=9, **beside)
                 continue
             color, weight = looks[difference.verdict]
             ax.plot(np.clip(difference.runs, -reach, reach), [y, y], color=color, linewidth=1)
             ax.plot(difference.pictures, [y, y], color=color, linewidth=6, alpha=0.45, solid_capstyle="butt")
             ax.plot(difference.seeds, [y] * len(difference.seeds), "o", color=color, markersize=5, zorder=3)
-            mean = f"{difference.mean:+.1f}".replace("-", "\u2212")
-            ax.text(1.14, y, mean, color="#505050" if color == GREY else color, weight=weight, **beside)
+            mean = f"{round(difference.mean, 1) + 0.0:+.1f}".replace("-", "\u2212")
+            ax.text(1.17, y, mean, color="#505050" if color == GREY else color, weight=weight, **beside)
         ax.set(xlim=(-reach, reach), ylim=(len(lines) - 0.4, -1.4), xlabel="difference of test rSum", title=panel)
         ax.grid(axis="x", color="#E6E6E6", linewidth=0.6)
         ax.set_axisbelow(True)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         for side, word in ((-0.03, "second better"), (0.03, "first better")):
-            ax.text(side * reach, -1, word, ha="right" if side < 0 else "left", va="center", fontsize=9, color="#505050")
+            ax.text(
+                side * reach, -1, word, ha="right" if side < 0 else "left", va="center", fontsize=9, color="#505050"
+            )
     axes[0][0].set_yticks(range(len(lines)), [name for name, _ in lines])
     for label, (_, found) in zip(axes[0][0].get_yticklabels(), lines, strict=True):
         label.set_weight("normal" if found else "bold")

@@ -174,9 +174,9 @@ maps = {f"head {varied}: its rows differ most": used[varied].numpy(), "mean of t
 
 # %%
 plots.show(
-    draw.attention_maps(maps, crops, "A row of a head looks at one region; the mean has a few bright columns"),
+    draw.attention_maps(maps, called, "A row of a head looks at one region; the mean has a few bright columns"),
     "Attention between the 12 regions of picture 1 after training. Row = who looks, column = who is looked at. Region 0 is the whole picture.",
-    "Two maps of 12 by 12 with small crops on both axes. Left: one head, one bright cell in nearly every row, always in one of two columns. "
+    "Two maps of 12 by 12 with the regions' names on both axes. Left: one head, one bright cell in nearly every row, always in one of two columns. "
     "Right: the mean of eight heads, with two bright columns, some weaker ones and the rest dark.",
 )  # fmt: skip
 

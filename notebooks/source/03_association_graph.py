@@ -301,7 +301,7 @@ plots.show(
     draw.top_matches(
         {name: top_i2t[i, walk] for name, i in others.items()},
         {name: top_t2i[walk, i] for name, i in others.items()},
-        ("i2t: each region finds some word, a rival is level", "t2i: the words know better"),
+        ("i2t: each region finds some word, also in a rival", "t2i: the words tell the pictures apart"),
     ),
     "The caption 'walk' with four pictures: the K best matches, largest first. Left: the best word of each region. Right: the best region of each word.",
     "Two line plots of six sorted values for four pictures. Left, the own picture and the other dog, chase, run close together; "
@@ -359,7 +359,7 @@ print(f"cosine of two surfers in the sea: at least {float(sea.min()):.1f}; with 
 
 # %%
 plots.show(
-    draw.relation_blocks(A, S, pictures, labels, (f"{right} of {int(A.sum())} links stay within the group", "Relevance S where connected")),
+    draw.relation_blocks(A, S, labels, (f"{right} of {int(A.sum())} links stay within the group", "Relevance S where connected")),
     "Connection and relevance of the batch by the paper's equations. Surfers come first, then dogs, in both halves.",
     "Two 16 by 16 matrices in four named blocks. The links form two dark squares in each block, surfers with surfers and dogs "
     "with dogs, with few exceptions. The relevance is 1 on the diagonals of i2i and t2t.",

@@ -155,10 +155,10 @@ print(f"largest lambda S: {float(bias.max()):.1f},  all scores below 0.1 in size
 
 # %%
 plots.show(
-    draw.attention_triptych(bias, scores.mean(0), attention.mean(0), pictures, labels),
-    "λS plus scores, then softmax, gives the attention (mean over heads). The scores have the color range of λS: they are hardly visible.",
-    "Three 16 by 16 matrices with four named blocks. Left: relevance where connected, 1 on the diagonals of i2i and t2t. Middle: scores, all "
-    "close to zero. Right: attention, which repeats the pattern of the left matrix.",
+    draw.attention_triptych(bias, scores.mean(0), attention.mean(0), labels),
+    "λS plus scores, then softmax, gives the attention (mean over heads). Middle: the scores lie close to 0, so λS decides. Both color scales start at 0.",
+    "Left and right 16 by 16 matrices with four named blocks. Left: relevance where connected, 1 on the diagonals of i2i and t2t. Middle: histogram "
+    "of λS between 0.2 and 1, and of the scores, all close to zero. Right: attention, about 0.11 where connected and 0.22 on the diagonals.",
 )
 
 # %%
@@ -275,9 +275,9 @@ print(f"share of its attention that a picture gives to captions: Fusion {float(a
 
 # %%
 plots.show(
-    draw.attention_pair(mean_attention, separate, A, pictures, labels,
-                        ("Fusion: one share for a whole row", "Standalone: one share for each block")),
-    "Attention of both mechanisms under the same A and S. In Fusion a row adds up to 1, in Standalone each half of a row does.",
+    draw.attention_pair(mean_attention, separate, A, labels,
+                        ("Fusion (trained): one share for a whole row", "Standalone (untrained): one share for each block")),
+    "Attention of both mechanisms under the same A and S: Fusion as trained, Standalone with random weights, since no trained one comes with the course. In Fusion a row adds up to 1, in Standalone each half of a row does.",
     "Two 16 by 16 attention matrices with the same connections. The values of the right one are about twice as large.",
 )
 assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and abs(across.mean() - 0.44) < 0.05
@@ -334,7 +334,7 @@ print("gradient is exactly zero where A = 0, and only there:", bool(torch.equal(
 
 # %%
 plots.show(
-    draw.attention_pair(A.float(), pull / pull.sum(1, keepdim=True), A, pictures, labels,
+    draw.attention_pair(A.float(), pull / pull.sum(1, keepdim=True), A, labels,
                         ("Connection A", f"Gradient: {100 * float(others.mean()):.0f} % goes to the neighbors"),
                         limit=0.06, colorbar="share of the gradient (yellow: 0.06 or more)"),
     "Left: who looks at whom. Right: how the gradient of each node's pair similarity is shared out. The diagonal is off the scale.",

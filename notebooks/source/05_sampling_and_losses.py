@@ -226,8 +226,8 @@ actions = [truth[i]["action"].replace("_", " ") for i in range(12)]
 panels = {f"{name}: {found[name]:.1f} of 11": count.numpy() for name, count in counts.items()}
 
 # %%
-plots.show(figures.who_was_drawn(panels, own.numpy(), plots.load_pictures(split, range(12)), actions),
-           "Who was drawn. Row = picture, column = caption (named by its action), hatched = the right caption. With n = 512 the law takes one or "
+plots.show(figures.who_was_drawn(panels, own.numpy(), actions),
+           "Who was drawn. Row = picture, column = caption (both named by their action), hatched = the right caption. With n = 512 the law takes one or "
            "two captions in most rows: mostly the hardest, sometimes a far one.",
            "Four 12 by 12 heat maps of the share of 2,000 draws: even, a few brighter cells in a row, one or two bright cells in a row, one bright cell in a row.")
 
@@ -324,7 +324,7 @@ for name, values in curves.items():
 print(f"trained, n = 512: probability of the hardest of 127: {top:.2f}")
 
 # %%
-plots.show(figures.effective_numbers(dims, curves, {"released code": 512}, 127, "One formula: from all alike to hardest only"),
+plots.show(figures.effective_numbers(dims, curves, {"released code": 512}, 127, "The n of the formula decides how many negatives count"),
            "How many of 127 wrong captions have a real chance. With n = 512 nearly all have one before training, and hardly more than one after it.",
            "Five falling curves of the effective number against n, from about 127 at n = 8 to between 1 and 99 at n = 1024.")
 

@@ -197,13 +197,13 @@ assert np.allclose(theirs.explained_variance_ratio_, shares)
 truth = scenes.read_scenes(data.sample_dir() / "test_scenes.jsonl")
 settings = np.array([scene["setting"] for scene in truth])
 umaps = {seed: retrieval.umap_plane(points, seed) for seed in (0, 1)}
-panels = {"PCA: a true shadow, crowded": flat, "UMAP, seed 0: islands": umaps[0], "UMAP, seed 1: moved islands": umaps[1]}
+panels = {"PCA: a projection, crowded": flat, "UMAP, seed 0: islands": umaps[0], "UMAP, seed 1: the islands moved": umaps[1]}
 shown = ("sea", "snow", "kitchen", "meadow")
 
 # %%
 plots.show(
     retrieval.map_row({title: (plane[:200], plane[200:]) for title, plane in panels.items()}, settings, shown),
-    "200 test pictures (circles) and their first captions (open squares), pairs joined by lines. Four of the ten settings are colored and named.",
+    "200 test pictures (circles) and their first captions (open squares). Four of the ten settings are colored and named, their pairs joined by lines.",
     "Three scatter plots. PCA: one cloud in which colors overlap. UMAP, twice: sea, snow and kitchen form a group each and meadow two, pictures "
     "more in the middle and captions more outside; the groups lie in other places for the second seed.",
 )
@@ -230,7 +230,7 @@ assert 0.45 < kept_umap < 0.65 and both_seeds > 0.5
 
 # %% [markdown]
 # **What you should see**: the two PCA directions hold 19 % of the variance and keep 23 % of the neighbors (± 2); UMAP keeps about 55 %. Sea and snow are groups of their own in all three panels (but for a stray picture), a reason to trust them.
-# *Where* an island lies changes with the seed and the version of the program. How large it is and how far from the next is not what UMAP tries to keep, even where two seeds agree (both start from the same rough layout). A claim about the space needs a number from the full space, as the next section does.
+# *Where* an island lies changes with the seed and the version of the program. How large it is and how far from the next is not what UMAP tries to keep. A claim about the space needs a number from the full space, as the next section does.
 
 # %%
 assert abs(shares.sum() - 0.19) < 0.02 and abs(kept_pca - 0.23) < 0.02
@@ -287,7 +287,7 @@ for name, (a, b) in spaces.items():
 print(f"captions among the ten nearest of a picture, after training: {100 * mixed(v, u[::5]):.0f} %")
 
 # %%
-planes, titles = {}, ("Before training: two heaps", "After: one cloud, in this shadow", "Enhanced, in a batch of 64")
+planes, titles = {}, ("Before training: two heaps", "After: one cloud, in this projection", "Enhanced, in a batch of 64")
 for title, (a, b) in zip(titles, spaces.values(), strict=True):
     plane, _ = pca(np.vstack([a, b]))
     planes[title] = (plane[: len(a)], plane[len(a) :])

@@ -713,7 +713,7 @@ found_rows = {
     group: [(name, [claims.tested(all_runs, by_name[name], world) for world in claims.WORLDS]) for name in names]
     for group, names in shown.items()
 }
-for name, both in sum(found_rows.values(), []):
+for name, both in (row for rows_of in found_rows.values() for row in rows_of):
     text_of = [f"{d.mean:+5.1f} {d.verdict}" if d else "not asked" for d in both]
     print(f"{name:<42} {text_of[0]:<20} {text_of[1]}")
 half = claims.student.ppf(0.975, 2) * np.std([3, 1, 2], ddof=1) / 3**0.5
