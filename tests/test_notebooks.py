@@ -146,7 +146,7 @@ def test_what_is_in_view_is_what_is_learned(path):
 FOLDED = (
     "plots.show(task.gallery(pictures), 'caption', 'alt')",
     "assert a == 1\nassert b == 2",
-    "figure, axes = plt.subplots(1, 2)\nfor ax in axes:\n    draw.bars(ax, 3)\naxes[0].set_title('t')\nplots.show(figure, 'c', 'a')",
+    "figure, axes = plt.subplots(1, 2)\nfor ax in axes:\n    draw.bars(ax, 3)\nplots.show(figure, 'c', 'a')",
     "if AUTHORS:\n    assert ok\n    plots.show(draw.bars(rows), 'c', 'a')",
 )
 IN_VIEW = (

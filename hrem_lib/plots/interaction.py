@@ -86,7 +86,7 @@ def attention_triptych(
     scores: np.ndarray,
     attention: np.ndarray,
     labels: Sequence[str],
-    titles: Sequence[str] = ("λS where A = 1", "λS and scores QKᵀ/√d", "softmax of their sum: attention"),
+    titles: Sequence[str] = ("λS where A = 1", "λS and scores", "softmax of their sum: attention"),
 ) -> Figure:
     """The additive mask, how large it and the scores are, and the attention that results; all from one forward pass.
 
@@ -100,18 +100,18 @@ def attention_triptych(
     bias, scores, attention = np.asarray(bias), np.asarray(scores), np.asarray(attention)
     mask = np.isfinite(bias)
     figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(10, 4.4), layout="constrained", width_ratios=(1, 0.45, 1)
+        1, 3, figsize=(10, 3.9), layout="constrained", width_ratios=(1, 0.55, 1)
     )
     tops = max(1.0, bias[mask].max()), attention[mask].max()  # both scales start at 0
     for ax, values, top in ((left, bias, tops[0]), (right, attention, tops[1])):
         image = blocks(ax, np.where(mask, values, 0), mask, (0, top))
         nodes(ax, labels, fontsize=9)
         ax.set_xlabel("column = who is looked at", labelpad=62)
-        ax.set_ylabel("row = who looks", labelpad=64)
         figure.colorbar(image, ax=ax, fraction=0.046, pad=0.02)
+    left.set_ylabel("row = who looks", labelpad=64)
     steps = np.linspace(min(0, scores[mask].min()), bias[mask].max(), 41)
     middle.hist(bias[mask], steps, color=RELATION, label="λS")
-    middle.hist(scores[mask], steps, color=ERROR, hatch="////", edgecolor="white", label="scores")
+    middle.hist(scores[mask], steps, color=ERROR, hatch="////", edgecolor="white", label="QKᵀ/√d")
     middle.set(xlabel="size of what is added", ylabel="connected cells", box_aspect=1)
     middle.legend(loc="upper right")
     for ax, title in zip((left, middle, right), titles, strict=True):
