@@ -137,7 +137,8 @@ def winners(shares: np.ndarray, pictures: Sequence[np.ndarray], names: Sequence[
     ax.text(len(shares) - 0.45, 100 / len(shares), "equal\nshares", color=INK, fontsize=9, va="center")
     ax.set(ylabel="dimensions won (%)", xlim=(-0.6, len(shares) + 0.2), ylim=(0, 1.1 * max(shares)))
     thumbnails(ax, pictures, "x", zoom=40 / len(pictures[0]), pad=4)
-    ax.set_xticks(range(len(shares)), [f"{k}\n{name}" for k, name in enumerate(names)])
+    labels = [f"{name} {k}" for k, name in enumerate(names)]
+    ax.set_xticks(range(len(shares)), labels, rotation=20, ha="right", rotation_mode="anchor")
     ax.tick_params(axis="x", pad=46, labelsize=9, length=0)
     ax.set_title(title)
     return figure

@@ -141,7 +141,7 @@ print(f"{fitting} of 11 boxes fit a whole thing (overlap of a half or more)")
 # %%
 plots.show(
     draw.labelled_boxes(picture, boxes, names, kinds, "Boxes are doubled, cut off and sometimes misnamed"),
-    "Blue, solid: the name is right. Vermilion, dashed: it is wrong. Grey, dotted: the box holds no whole thing (overlap below 0.5 with each). "
+    "Blue, solid: the name is right. Vermilion, dashed: it is wrong. Gray, dotted: the box holds no whole thing (overlap below 0.5 with each). "
     "Box 0 is the whole picture; its true name is the setting.",
     "A street with a kneeling man, a white dog and a bench; eleven numbered boxes, and a list of what the network calls each box beside the truth.",
 )
