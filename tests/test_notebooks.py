@@ -203,6 +203,57 @@ def test_lesson_and_solution_come_from_the_source(path):
         assert [cell.source for cell in new.cells] == [cell.source for cell in old.cells]
 
 
+@lesson
+def test_what_is_in_view_is_what_is_learned(path):
+    pytest.importorskip("jupytext")
+    import build
+
+    folded = {"plot": 0, "assert": 0}
+    for cell in code(read(path)):
+        found, hidden = build.lines(cell.source), cell.metadata.get("jupyter", {}).get("source_hidden", False)
+        assert hidden == build.folds(cell.source), cell.source
+        for kind in folded:
+            folded[kind] += found[kind] * hidden
+        assert hidden or (found["plot"] <= 1 and found["assert"] <= 2), f"split this cell:\n{cell.source}"
+    assert folded["plot"] >= 15  # four plots at least, with caption and alternative text
+
+
+FOLDED = (
+    "plots.show(task.gallery(pictures), 'caption', 'alt')",
+    "assert a == 1\nassert b == 2",
+    "figure, axes = plt.subplots(1, 2)\nfor ax in axes:\n    draw.bars(ax, 3)\nplots.show(figure, 'c', 'a')",
+    "if AUTHORS:\n    assert ok\n    plots.show(draw.bars(rows), 'c', 'a')",
+)
+IN_VIEW = (
+    "",
+    "# only a remark",
+    "v = encode(x)\nassert v.shape == (2, 3)",
+    "print('equal')\nassert a == b",
+    "plots.show(draw.bars(rows), 'c', 'a')\nprint(rows)",
+    "table = draw.shares(rows)\nplots.show(draw.bars(table), 'c', 'a')",
+    "def recall(ranks):\n    assert len(ranks)\n    return 1",
+    "with torch.no_grad():\n    assert model(x) > 0",
+    "check('03a', figure)",
+    "first = plots.load_pictures(split, range(6))",
+)
+
+
+@pytest.mark.parametrize("cell", [*FOLDED, *IN_VIEW])
+def test_a_cell_is_folded_if_it_only_draws_and_asserts(cell):
+    pytest.importorskip("jupytext")
+    import build
+
+    assert build.folds(cell) == (cell in FOLDED)
+
+
+def test_lines_are_counted_by_what_they_do():
+    pytest.importorskip("jupytext")
+    import build
+
+    cell = "v = 1\nif v:\n    assert v\nplots.show(\n    figure, 'c',\n    'a',\n)"
+    assert build.lines(cell) == {"plot": 4, "assert": 1, "other": 1}
+
+
 def test_lessons_and_sources_agree_and_the_readme_lists_them():
     names = (
         "00_task_and_metric 01_feature_extraction 02_fragment_relations 03_association_graph 04_relation_interaction "

@@ -65,7 +65,7 @@ def show_picture(ax: Axes, image: Image.Image, fade: float = 0.0) -> None:
     ax.axis("off")
 
 
-def _number_places(boxes: np.ndarray, size: tuple[float, float] = (10, 9)) -> list[tuple[float, float]]:
+def number_places(boxes: np.ndarray, size: tuple[float, float] = (10, 9)) -> list[tuple[float, float]]:
     """Where the number of each box goes: on its border, away from the numbers placed before."""
     taken: list[tuple[float, float]] = []
     for x0, y0, x1, y1 in np.asarray(boxes, dtype=float):
@@ -83,7 +83,7 @@ def _number_places(boxes: np.ndarray, size: tuple[float, float] = (10, 9)) -> li
 def draw_boxes(ax: Axes, boxes: np.ndarray, marks: Sequence[bool | None], numbers: Sequence[int] | None = None) -> None:
     """Boxes [n,4] on a picture, each with its number; style by mark (right, wrong, fits no true object)."""
     numbers = range(len(boxes)) if numbers is None else numbers
-    for box, mark, number, spot in zip(boxes, marks, numbers, _number_places(boxes), strict=True):
+    for box, mark, number, spot in zip(boxes, marks, numbers, number_places(boxes), strict=True):
         color, line, _ = LOOKS[mark]
         x0, y0, x1, y1 = np.asarray(box, dtype=float)
         ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=2.6, alpha=0.7))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from PIL import Image
 
-from hrem_lib.plots.features import INK, show_picture
+from hrem_lib.plots.features import INK, number_places, show_picture
 from hrem_lib.plots.style import GREY, IMAGE, RELATION, TEXT, heat_map, thumbnails
 
 # -------------------------------------------------------------------------------------------------- attention
@@ -34,25 +34,20 @@ def small_maps(panels: dict[str, np.ndarray], names: Sequence[str], title: str) 
     return figure
 
 
-def attention_maps(panels: dict[str, np.ndarray], pictures: Sequence[np.ndarray], title: str) -> Figure:
-    """Attention between regions, a crop of each region on both axes.
+def attention_maps(panels: dict[str, np.ndarray], names: Sequence[str], title: str) -> Figure:
+    """Attention between regions, the number and the name of each region on both axes.
 
     Args:
         panels: weights [R,R] by name, row = who looks
-        pictures: R crops [height,width,3]
+        names: R
         title: the finding
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(10, 5.3))
+    figure, axes = plt.subplots(1, len(panels), figsize=(10, 5.2), sharey=True)
+    names = [f"{name} {k}" for k, name in enumerate(names)]
     for ax, (head, weights) in zip(axes, panels.items(), strict=True):
         last = ax is axes[-1]
-        heat_map(ax, weights, limits=(0, 1), colorbar="weight" if last else None)
+        heat_map(ax, weights, rows=names, columns=names, limits=(0, 1), colorbar="weight" if last else None)
         ax.set_aspect("equal")
-        zoom = 21 / len(pictures[0])
-        thumbnails(ax, pictures, "y", zoom=zoom, pad=3)
-        thumbnails(ax, pictures, "x", zoom=zoom, pad=3)
-        ax.set_yticks(range(len(pictures)), range(len(pictures)))
-        ax.set_xticks(range(len(pictures)), range(len(pictures)))
-        ax.tick_params(pad=30, labelsize=8)
         ax.set_title(head, fontsize=10)
     axes[0].set_ylabel("who looks")
     figure.supxlabel("who is looked at", fontsize=10)
@@ -66,7 +61,7 @@ def attention_arrows(
     """Attention drawn on the picture: arrows from a region to those it looks at, as wide as the weight.
 
     Args:
-        image, boxes: a picture and its boxes [R,4]; an arrow to row 0, the whole picture, ends at the upper edge
+        image, boxes: a picture and its boxes [R,4]; row 0, the whole picture, has its number in a corner
         weights: [R,R], row = who looks
         looking: which regions look, one panel each, with their names
         title: the finding
@@ -74,44 +69,33 @@ def attention_arrows(
     """
     figure, axes = plt.subplots(1, len(looking), figsize=(10, 3.15))
     boxes = np.asarray(boxes, dtype=float)
-    centers = np.stack([boxes[:, [0, 2]].mean(1), boxes[:, [1, 3]].mean(1)], 1)
-    centers[0] = (image.width * 0.72, 10)
+    half = np.array([15.0, 6.0])  # of a number's box, in pixels of the picture
     for ax, (region, name) in zip(axes, looking.items(), strict=True):
         show_picture(ax, image, fade=0.35)
         x0, y0, x1, y1 = boxes[region]
         ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=RELATION, linewidth=2.4))
         row = weights[region]
-        for other in np.argsort(row):
-            if other == region or row[other] < least:
-                continue
+        drawn = [region, *(int(k) for k in np.argsort(-row) if k != region and row[k] >= least)]
+        places = np.clip(number_places(boxes[drawn], (70, 45)), half, (image.width, image.height) - half)
+        rims = [Rectangle(place - half, *(2 * half), transform=ax.transData) for place in places]
+        for other, spot, rim in zip(drawn, places, rims, strict=True):
             a, b, c, d = boxes[other]
-            if other:
+            if other not in (0, region):
                 ax.add_patch(
                     Rectangle((a, b), c - a, d - b, fill=False, edgecolor=IMAGE, linewidth=1.2, linestyle="--")
                 )
-            arrow = FancyArrowPatch(centers[region], centers[other], arrowstyle="-|>", mutation_scale=11, zorder=4,  # pyright: ignore[reportArgumentType]  # arrays will do
-                                    linewidth=1 + 9 * row[other], color=IMAGE, alpha=0.85, shrinkA=0, shrinkB=2,
-                                    connectionstyle="arc3,rad=0.18")  # fmt: skip
-            ax.add_patch(arrow)
-        for other, spot in zip(np.flatnonzero(row >= least), _apart(centers[row >= least]), strict=True):
+            if other != region:  # from the edge of one number's box to that of the other
+                arrow = FancyArrowPatch(places[0], spot, patchA=rims[0], patchB=rim, arrowstyle="-|>", zorder=4,
+                                        mutation_scale=11, linewidth=1 + 9 * row[other], color=IMAGE, alpha=0.85,
+                                        shrinkA=0, shrinkB=0, connectionstyle="arc3,rad=0.18")  # fmt: skip
+                ax.add_patch(arrow)
             label = f"{'all' if other == 0 else other}: {row[other]:.2f}"
-            ax.text(*spot, label, ha="center", va="center", fontsize=8, color="white", zorder=6,
+            ax.text(*spot, label, ha="center", va="center", fontsize=9, color="white", zorder=6,
                     bbox={"boxstyle": "round,pad=0.15", "facecolor": RELATION if other == region else IMAGE,
                           "edgecolor": "white", "linewidth": 0.6})  # fmt: skip
         ax.set_title(f"{name} (region {region}) looks at ...", fontsize=10)
     figure.suptitle(title, x=0.005, ha="left", fontsize=11)
     return figure
-
-
-def _apart(spots: np.ndarray, wide: float = 27, high: float = 10) -> np.ndarray:
-    """Places for labels, moved down until none lies on another."""
-    placed: list[tuple[float, float]] = []
-    for x, y in spots[np.argsort(spots[:, 1], kind="stable")]:
-        while any(abs(x - a) < wide and abs(y - b) < high for a, b in placed):
-            y += 2
-        placed.append((x, y))
-    back = np.argsort(np.argsort(spots[:, 1], kind="stable"), kind="stable")
-    return np.array(placed)[back]
 
 
 def word_attention(weights: np.ndarray, words: Sequence[str], counts: dict[str, Sequence[float]], title: str) -> Figure:
@@ -153,8 +137,9 @@ def winners(shares: np.ndarray, pictures: Sequence[np.ndarray], names: Sequence[
     ax.text(len(shares) - 0.45, 100 / len(shares), "equal\nshares", color=INK, fontsize=9, va="center")
     ax.set(ylabel="dimensions won (%)", xlim=(-0.6, len(shares) + 0.2), ylim=(0, 1.1 * max(shares)))
     thumbnails(ax, pictures, "x", zoom=40 / len(pictures[0]), pad=4)
-    ax.set_xticks(range(len(shares)), [f"{k}\n{name}" for k, name in enumerate(names)])
-    ax.tick_params(axis="x", pad=46, labelsize=8, length=0)
+    labels = [f"{name} {k}" for k, name in enumerate(names)]
+    ax.set_xticks(range(len(shares)), labels, rotation=20, ha="right", rotation_mode="anchor")
+    ax.tick_params(axis="x", pad=46, labelsize=9, length=0)
     ax.set_title(title)
     return figure
 

@@ -141,38 +141,32 @@ def blocks(
     return image  # pyright: ignore[reportReturnType]  # the last of the four blocks
 
 
-def nodes(
-    ax: Axes,
-    images: Sequence[np.ndarray],
-    labels: Sequence[str],
-    rows: bool = True,
-    columns: bool = True,
-    zoom: float = 0.13,
-) -> None:
-    """Thumbnails for the pictures and words for the captions along a `blocks` matrix."""
-    half = len(images)
-    end = 2 * half + _gap(half) - 0.5
-    for n, picture in enumerate(images):
-        side = (picture.shape[1] - picture.shape[0]) // 2
-        picture = picture[:, side : side + picture.shape[0]]  # the middle square: larger people at the same height
-        for wanted, at, align, shift in ((rows, (-0.6, n), (1, 0.5), (-2, 0)), (columns, (n, end), (0.5, 1), (0, -3))):
-            if wanted:
-                ax.add_artist(
-                    AnnotationBbox(OffsetImage(picture, zoom=zoom), at, xybox=shift, boxcoords="offset points",
-                                   box_alignment=align, frameon=False, pad=0, annotation_clip=False)
-                )  # fmt: skip
-    for n, label in enumerate(map(plain, labels)):
-        at = _at(half + n, half)
+def nodes(ax: Axes, labels: Sequence[str], rows: bool = True, fontsize: float = 10) -> None:
+    """The pairs' short names along a `blocks` matrix, in both halves: below it, and at the left if `rows`."""
+    half, labels = len(labels), [*map(plain, labels)]
+    end, below = 2 * half + _gap(half) - 0.5, 0.62 * fontsize * max(map(len, labels)) + 8  # points
+    for start, side, color in ((0, "pictures", IMAGE), (half, "captions", WORD)):
+        for n, label in enumerate(labels):
+            at = _at(start + n, half)
+            ax.text(at, end + 0.1, label, ha="center", va="top", fontsize=fontsize, rotation=90, color=color)
+            if rows:
+                ax.text(-0.7, at, label, ha="right", va="center", fontsize=fontsize, color=color)
+        name = {
+            "color": color,
+            "weight": "bold",
+            "fontsize": 10,
+            "textcoords": "offset points",
+            "annotation_clip": False,
+        }
+        middle = _at(start, half) + half / 2 - 0.5
+        ax.annotate(side, (middle, end), (0, -below), ha="center", va="top", **name)
         if rows:
-            ax.text(-0.7, at, label, ha="right", va="center", fontsize=9, color=WORD)
-        if columns:
-            ax.text(at, end + 0.1, label, ha="center", va="top", fontsize=9, rotation=90, color=WORD)
+            ax.annotate(side, (-0.7, middle), (-below, 0), ha="right", va="center", rotation=90, **name)
 
 
 def relation_blocks(
     connection: np.ndarray,
     relevance: np.ndarray,
-    images: Sequence[np.ndarray],
     labels: Sequence[str],
     titles: tuple[str, str] = ("Connection A", "Relevance S where connected"),
 ) -> Figure:
@@ -181,20 +175,19 @@ def relation_blocks(
     Args:
         connection: A, bool [2B,2B]
         relevance: S [2B,2B]
-        images: B thumbnails
-        labels: B short names of the captions
+        labels: B short names of the pairs
         titles: findings
     """
     connection = np.asarray(connection)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 5.1), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 5.3), layout="constrained")
     blocks(left, np.where(connection, 1.0, np.nan), connection, (0, 1), ListedColormap(["#202020"]))
-    image = blocks(right, relevance, connection)
+    image = blocks(right, relevance, connection, (0, 1))
     for ax, title, rows in ((left, titles[0], True), (right, titles[1], False)):
-        nodes(ax, images, labels, rows=rows)
+        nodes(ax, labels, rows=rows)
         ax.set_title(title)
-    left.set_ylabel("row = who looks", labelpad=48)
+    left.set_ylabel("row = who looks", labelpad=72)
     for ax in (left, right):
-        ax.set_xlabel("column = who is looked at", labelpad=50)
+        ax.set_xlabel("column = who is looked at", labelpad=68)
     figure.colorbar(image, ax=right, fraction=0.04, pad=0.02, label="relevance (hatched: not connected)")
     return figure
 
@@ -337,12 +330,15 @@ def top_matches(curves: dict[str, np.ndarray], counts: dict[str, np.ndarray], ti
 
 
 def share_sweep(connections: dict[float, np.ndarray], titles: Sequence[str] | None = None) -> Figure:
-    """The connection for several shares: {share: A [2B,2B]}."""
-    figure, axes = plt.subplots(1, len(connections), figsize=(10, 2.95), layout="constrained")
+    """The connection for several shares: {share: A [2B,2B]}, each in a frame of its own."""
+    figure, axes = plt.subplots(1, len(connections), figsize=(10, 2.9), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, wspace=0.1)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]  # the constrained one
     for n, (ax, (share, found)) in enumerate(zip(axes, connections.items(), strict=True)):
         found = np.asarray(found)
         blocks(ax, np.where(found, 1.0, np.nan), found, (0, 1), ListedColormap(["#202020"]))
         ax.set_title(titles[n] if titles else f"share {share:g}: {found.sum()} links")
+        for side in ax.spines.values():
+            side.set(visible=True, color=GREY, linewidth=1)
     return figure
 
 

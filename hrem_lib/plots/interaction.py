@@ -85,32 +85,37 @@ def attention_triptych(
     bias: np.ndarray,
     scores: np.ndarray,
     attention: np.ndarray,
-    images: Sequence[np.ndarray],
     labels: Sequence[str],
-    titles: Sequence[str] = ("λS where A = 1", "+  scores QKᵀ/√d", "softmax of the sum: attention"),
+    titles: Sequence[str] = ("λS where A = 1", "λS and scores", "softmax of their sum: attention"),
 ) -> Figure:
-    """The additive mask, the scores and the attention that results; all from one forward pass.
+    """The additive mask, how large it and the scores are, and the attention that results; all from one forward pass.
 
     Args:
         bias: lambda S, -inf where not connected [2B,2B]
         scores: QK^T/sqrt(d), mean over heads [2B,2B]
         attention: mean over heads [2B,2B]
+        labels: B short names of the pairs
+        titles: of the three panels
     """
-    bias = np.asarray(bias)
+    bias, scores, attention = np.asarray(bias), np.asarray(scores), np.asarray(attention)
     mask = np.isfinite(bias)
-    figure, axes = plt.subplots(1, 3, figsize=(10, 3.7), layout="constrained")
-    top = max(np.abs(np.asarray(scores)[mask]).max(), 1e-9)
-    spread = np.ptp(bias[mask])
-    low = bias[mask].min()
-    for ax, values, limits, cmap, title, names in zip(
-        axes, (np.where(mask, bias, 0), scores, attention),
-        ((low, low + spread), (-max(top, spread / 2), max(top, spread / 2)), None),
-        ("cividis", "PuOr_r", "cividis"), titles, (True, False, False), strict=True,
-    ):  # fmt: skip
-        image = blocks(ax, values, mask, limits, cmap)
-        nodes(ax, images, labels, rows=names, zoom=0.1)
-        ax.set_title(title)
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(10, 3.9), layout="constrained", width_ratios=(1, 0.55, 1)
+    )
+    tops = max(1.0, bias[mask].max()), attention[mask].max()  # both scales start at 0
+    for ax, values, top in ((left, bias, tops[0]), (right, attention, tops[1])):
+        image = blocks(ax, np.where(mask, values, 0), mask, (0, top))
+        nodes(ax, labels, fontsize=9)
+        ax.set_xlabel("column = who is looked at", labelpad=62)
         figure.colorbar(image, ax=ax, fraction=0.046, pad=0.02)
+    left.set_ylabel("row = who looks", labelpad=64)
+    steps = np.linspace(min(0, scores[mask].min()), bias[mask].max(), 41)
+    middle.hist(bias[mask], steps, color=RELATION, label="λS")
+    middle.hist(scores[mask], steps, color=ERROR, hatch="////", edgecolor="white", label="QKᵀ/√d")
+    middle.set(xlabel="size of what is added", ylabel="connected cells", box_aspect=1)
+    middle.legend(loc="upper right")
+    for ax, title in zip((left, middle, right), titles, strict=True):
+        ax.set_title(title)
     return figure
 
 
@@ -118,7 +123,6 @@ def attention_pair(
     left: np.ndarray,
     right: np.ndarray,
     connection: np.ndarray,
-    images: Sequence[np.ndarray],
     labels: Sequence[str],
     titles: tuple[str, str],
     limit: float | None = None,
@@ -129,23 +133,23 @@ def attention_pair(
     Args:
         left, right: [2B,2B]; two attentions share one color scale, a 0/1 matrix is drawn black
         connection: A [2B,2B]
-        images, labels: B each
+        labels: B short names of the pairs
         titles: findings
         limit: top of the color scale; larger values have its color
         colorbar: its label
     """
     connection = np.asarray(connection)
-    figure, axes = plt.subplots(1, 2, figsize=(10, 5.1), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5.3), layout="constrained")
     black = set(np.unique(left)) <= {0.0, 1.0}
     shown = [np.asarray(right)[connection]] + ([] if black else [np.asarray(left)[connection]])
     limits = (0, limit or max(part.max() for part in shown))
     for ax, values, title, first in zip(axes, (left, right), titles, (True, False), strict=True):
         cmap = ListedColormap(["#202020"]) if first and black else "cividis"
         image = blocks(ax, np.where(connection, values, 0), connection, (0, 1) if first and black else limits, cmap)
-        nodes(ax, images, labels, rows=first)
+        nodes(ax, labels, rows=first)
         ax.set_title(title)
-        ax.set_xlabel("column = who is looked at", labelpad=50)
-    axes[0].set_ylabel("row = who looks", labelpad=48)
+        ax.set_xlabel("column = who is looked at", labelpad=68)
+    axes[0].set_ylabel("row = who looks", labelpad=72)
     figure.colorbar(image, ax=axes[1], fraction=0.04, pad=0.02, label=colorbar)
     return figure
 

@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from hrem_lib.plots.style import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, heat_map, plain, thumbnails
+from hrem_lib.plots.style import ERROR, EXTRA, GREY, IMAGE, RELATION, TEXT, heat_map, plain
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 COLORS = (IMAGE, TEXT, RELATION, ERROR, *EXTRA[:2], "#000000", GREY)
@@ -78,25 +78,25 @@ def triplet_landscape(
     return figure
 
 
-def who_was_drawn(
-    counts: dict[str, np.ndarray], positive: np.ndarray, pictures: Sequence[np.ndarray], captions: Sequence[str]
-) -> Figure:
-    """How often each wrong caption was drawn for each picture, one panel a rule; positives are hatched.
+def who_was_drawn(counts: dict[str, np.ndarray], positive: np.ndarray, labels: Sequence[str]) -> Figure:
+    """How often each wrong caption was drawn for each picture, one panel a rule, two a row; positives are hatched.
 
     Args:
         counts: {title: draws [B,B]}, row = picture (anchor), column = caption
         positive: bool [B,B]
-        pictures: [height,width,3] each
-        captions: a few words each
+        labels: a short name for each pair, on both axes
     """
-    figure, axes = plt.subplots(1, len(counts), figsize=(10, 3.7))
-    for ax, (title, values) in zip(axes, counts.items(), strict=True):
+    rows = -(-len(counts) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(10, 2.8 * rows + 0.8), sharex=True, sharey=True, squeeze=False)
+    for ax, (title, values) in zip(axes.flat, counts.items(), strict=False):
         share = 100 * values / values.sum(1, keepdims=True)
-        image = heat_map(ax, share, mask=~positive, limits=(0, 100))
-        ax.set_xticks(range(len(captions)), [*map(plain, captions)], rotation=90, fontsize=8)
-        ax.set_yticks([])
-        ax.set_title(title, fontsize=10)
-    thumbnails(axes[0], pictures, "y", zoom=0.1)
+        image = heat_map(ax, share, mask=~positive, limits=(0, 100), rows=labels)
+        ax.set_xticks(range(len(labels)), [*map(plain, labels)], rotation=45, ha="right")
+        ax.set_title(title)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("picture")
+    for ax in axes[-1]:
+        ax.set_xlabel("caption")
     figure.colorbar(image, ax=axes, label="share of the draws (%)", fraction=0.02, pad=0.01)
     return figure
 
@@ -206,7 +206,7 @@ def batch_pictures(
             if i < len(pictures):
                 ax.imshow(pictures[i])
                 if captions:
-                    ax.set_title(plain(captions[name][i]), fontsize=8, loc="center", y=-0.22, va="center")
+                    ax.set_title(plain(captions[name][i]), fontsize=9, loc="center", y=-0.22, va="center")
         line[0].text(-0.08, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=9)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)

@@ -300,34 +300,53 @@ def difference_by_disagreement(
     return figure
 
 
-def differences(rows: Sequence[tuple[str, Sequence[Difference | None]]], panels: Sequence[str]) -> Figure:
-    """Differences of rSum with their two intervals, a row a comparison, a panel a data set.
+def differences(
+    groups: Mapping[str, Sequence[tuple[str, Sequence[Difference | None]]]], panels: Sequence[str]
+) -> Figure:
+    """Differences of rSum with their two intervals, a row a comparison, a panel a data set, the mean at the right.
 
-    Dots: seeds; thick bar: 95 % over pictures; thin line: 95 % over seeds. Filled in color where both leave out 0.
+    Dots: seeds; thick bar: 95 % over pictures; thin line: 95 % over seeds. In color and bold where both leave out 0.
 
     Args:
-        rows: (what is compared, a difference or None for each panel), first on top
+        groups: heading -> (what is compared, a difference or None for each panel), first on top
         panels: names of the data sets
     """
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.6 * len(panels) + 3.4, 0.25 * len(rows) + 1.2), sharey=True, squeeze=False
-    )
-    colors = {"more": RELATION, "less": ERROR, "not separated": GREY}
+    looks = {"more": (RELATION, "bold"), "less": (ERROR, "bold"), "not separated": (GREY, "normal")}
+    count = sum(1 + len(rows) for rows in groups.values())
+    figure, axes = plt.subplots(1, len(panels), figsize=(ROW[0], 0.29 * count + 1.1), sharey=True, squeeze=False)
+    lines: list[tuple[str, Sequence[Difference | None]]] = []
+    for heading, rows in groups.items():
+        lines += [(heading, ()), *((f"{name}   ".replace(" - ", " \u2212 "), found) for name, found in rows)]
     for column, (ax, panel) in enumerate(zip(axes[0], panels, strict=True)):
-        found = [row[1][column] for row in rows]
-        for y, difference in enumerate(found):
-            if difference is None:
+        every = [found[column] for _, found in lines if found]
+        ends = [end for found in every if found for end in (*found.seeds, *found.pictures)]
+        reach = 1.15 * max((abs(end) for end in ends), default=1.0)  # thin lines may run out of the panel
+        ax.axvline(0, color="black", linewidth=1.8, zorder=1)
+        for y, (_, found) in enumerate(lines):
+            if not found:
                 continue
-            color = colors[difference.verdict]
-            ax.plot(difference.runs, [y, y], color=color, linewidth=1)
-            ax.plot(difference.pictures, [y, y], color=color, linewidth=5, alpha=0.45, solid_capstyle="butt")
-            ax.plot(difference.seeds, [y] * len(difference.seeds), "o", color=color, markersize=4)
-        ends = [e for d in found if d for e in (*d.seeds, *d.pictures)]
-        reach = 1.15 * max((abs(e) for e in ends), default=1.0)  # thin lines may run out of the panel
-        ax.axvline(0, color="black", linewidth=0.8)
-        ax.set(xlim=(-reach, reach), ylim=(len(rows) - 0.5, -0.5), xlabel="difference of test rSum", title=panel)
-        ax.grid(axis="x", color="#DDDDDD", linewidth=0.6)
-    axes[0][0].set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=9)
+            difference, beside = found[column], {"transform": ax.get_yaxis_transform(), "va": "center", "ha": "right"}
+            if difference is None:
+                ax.text(1.17, y, "not run", color=GREY, fontsize=9, **beside)
+                continue
+            color, weight = looks[difference.verdict]
+            ax.plot(np.clip(difference.runs, -reach, reach), [y, y], color=color, linewidth=1)
+            ax.plot(difference.pictures, [y, y], color=color, linewidth=6, alpha=0.45, solid_capstyle="butt")
+            ax.plot(difference.seeds, [y] * len(difference.seeds), "o", color=color, markersize=5, zorder=3)
+            mean = f"{round(difference.mean, 1) + 0.0:+.1f}".replace("-", "\u2212")
+            ax.text(1.17, y, mean, color="#505050" if color == GREY else color, weight=weight, **beside)
+        ax.set(xlim=(-reach, reach), ylim=(len(lines) - 0.4, -1.4), xlabel="difference of test rSum", title=panel)
+        ax.grid(axis="x", color="#E6E6E6", linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        for side, word in ((-0.03, "second better"), (0.03, "first better")):
+            ax.text(
+                side * reach, -1, word, ha="right" if side < 0 else "left", va="center", fontsize=9, color="#505050"
+            )
+    axes[0][0].set_yticks(range(len(lines)), [name for name, _ in lines])
+    for label, (_, found) in zip(axes[0][0].get_yticklabels(), lines, strict=True):
+        label.set_weight("normal" if found else "bold")
     return figure
 
 

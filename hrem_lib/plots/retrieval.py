@@ -82,6 +82,7 @@ def umap_plane(points: np.ndarray, seed: int, neighbors: int = 15) -> np.ndarray
         plane = umap.UMAP(
             n_neighbors=neighbors,
             random_state=seed,
+            init="random",  # the default, a rough layout of the data, hides how much a map depends on its start
             n_jobs=1,
             precomputed_knn=known,
             force_approximation_algorithm=True,
@@ -104,11 +105,12 @@ def embedding_map(
         images, texts: [B,2], row i of both is pair i
         groups: name of each pair's group; those in `shown` get a color of their own and their name beside the images
         shown: at most six groups; without any, images and texts have the colors of their side
-        line: width of the joining lines
+        line: width of the lines that join pairs, of the shown groups if there are any
     """
-    segments = np.stack([images, texts, np.full_like(images, np.nan)], axis=1).reshape(-1, 2)
-    ax.plot(*segments.T, color="#C8C8C8", linewidth=line, zorder=1)
     names = np.asarray(groups if groups is not None else [""] * len(images))
+    joined = np.isin(names, list(shown)) if len(shown) else np.ones(len(names), dtype=bool)
+    segments = np.stack([images, texts, np.full_like(images, np.nan)], axis=1)[joined].reshape(-1, 2)
+    ax.plot(*segments.T, color="#C8C8C8", linewidth=line, zorder=1)
     parts = [(np.isin(names, list(shown), invert=True), GREY if len(shown) else IMAGE, GREY if len(shown) else TEXT)]
     parts += [(names == name, color, color) for name, color in zip(shown, SHADES, strict=False)]
     for part, image_color, text_color in parts:
@@ -228,24 +230,32 @@ def failure_bars(ax: Axes, counts: Mapping[str, int]) -> None:
     ax.set(xlabel="failed text-to-image searches", ylim=(3.6, -0.6), xlim=(0, 1.4 * max(counts.values())))
 
 
-def action_confusion(
-    ax: Axes, wanted: Sequence[str] | np.ndarray, found: Sequence[str] | np.ndarray, actions: Sequence[str]
+def action_shares(
+    wanted: Sequence[str] | np.ndarray, found: Sequence[str] | np.ndarray, actions: Sequence[str]
 ) -> np.ndarray:
     """Of the captions with each action: in which action's picture do they find their first answer? Shares a row.
 
     Args:
-        ax: where
         wanted, found: action of each caption's picture and of the first answer [m]
-        actions: keys of `catalog.ACTIONS`; answers with other actions are left out of the figure, not of the shares
+        actions: keys of `catalog.ACTIONS`; answers with other actions are left out of the table, not of the shares
     Returns:
         the shares [actions,actions]
     """
     wanted, found = np.asarray(wanted), np.asarray(found)
-    table = np.array([[np.mean(found[wanted == row] == column) for column in actions] for row in actions])
+    return np.array([[np.mean(found[wanted == row] == column) for column in actions] for row in actions])
+
+
+def action_confusion(ax: Axes, table: np.ndarray, actions: Sequence[str]) -> None:
+    """The shares of `action_shares` as a heat map with numbers.
+
+    Args:
+        ax: where
+        table: [actions,actions]
+        actions: keys of `catalog.ACTIONS`
+    """
     names = [catalog.ACTIONS[action].predicate for action in actions]
     heat_map(ax, table, rows=names, columns=names, numbers=True, limits=(0, 1))
     ax.set(ylabel="caption tells", xlabel="first picture shows")
-    return table
 
 
 LITTLE = frozenset("a an the is are in on of to with and by at there".split())

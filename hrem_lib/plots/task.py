@@ -46,7 +46,7 @@ def ordered(scores: np.ndarray, right: np.ndarray, top: int) -> np.ndarray:
 
 def frame(ax: Axes, picture: np.ndarray, color: str | None = None, width: float = 1.0) -> None:
     """A picture in a colored frame, without ticks."""
-    ax.imshow(picture)
+    ax.imshow(picture, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     for side in ax.spines.values():
         side.set(visible=color is not None, color=color or GREY, linewidth=width)

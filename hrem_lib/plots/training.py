@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hrem_lib.config import Config
 from hrem_lib.files import write_bytes
@@ -77,7 +78,7 @@ def recall_curves(ax: Axes, history: list[dict]) -> None:
 def training_curves(history: list[dict], config: Config) -> Figure:
     """Loss terms, dev recalls and gradient norm of a run, side by side."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(13, 3.6), layout="constrained")
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         loss_terms(left, history)
         recall_curves(middle, history)
@@ -86,9 +87,11 @@ def training_curves(history: list[dict], config: Config) -> Figure:
         right.axhline(config.training.grad_clip, color=ERROR, linestyle="--", linewidth=1)
         right.text(epochs[0], config.training.grad_clip, "clipped above", color=ERROR, fontsize=9, va="bottom")
         right.set(xlabel="epoch", ylabel="gradient norm before clipping", yscale="log")
+        for ax in (left, middle, right):
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         best = max(history, key=lambda line: line["dev"]["rSum"])
         left.set_title("Loss terms")
-        middle.set_title(f"Best dev rSum {best['dev']['rSum']:.1f} in epoch {best['epoch']} (circled)")
+        middle.set_title(f"Best (ring): dev rSum {best['dev']['rSum']:.1f}")
         right.set_title("Gradient")
     return figure
 

@@ -65,6 +65,8 @@ plots.show(
 # %%
 split = data.open_split(data.sample_dir(), "test")
 first = plots.load_pictures(split, range(6))
+
+# %%
 plots.show(
     task.gallery(first, split.captions[0:30:5]),
     f"Six of the {split.n_images} test pictures with one caption each. The other four captions use other words and leave other things out.",
@@ -156,6 +158,8 @@ print("image_emb", image_emb.shape, "text_emb", text_emb.shape, "similarity", si
 # %%
 small = similarity[:6, :30]
 own_block = small[image_of_caption[:30], np.arange(30)]
+
+# %%
 plots.show(
     task.similarity_heatmap(
         small, image_of_caption[:30], first, "The bright cells are on the true pairs, but not only there"
@@ -229,6 +233,8 @@ print("ranks of the captions of picture 1", t2i_ranks[5:10])
 
 # %%
 asked = [0, 4, 5]
+
+# %%
 plots.show(
     task.caption_answers(
         similarity, image_of_caption, asked, [first[i] for i in asked], split.captions,
@@ -245,6 +251,8 @@ plots.show(
 
 # %%
 queries = [3, 0, 20]
+
+# %%
 plots.show(
     task.picture_answers(
         similarity, image_of_caption, queries, split,
@@ -316,10 +324,9 @@ print("rSum", round(found["rSum"], 1))
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=plots.ROW)
-both = {"i2t": i2t_ranks, "t2i": t2i_ranks}
-task.recall_curve(left, both)
+task.recall_curve(left, {"i2t": i2t_ranks, "t2i": t2i_ranks})
 left.set_title("Both curves are far above chance from the first answer on")
-task.rank_histogram(right, both)
+task.rank_histogram(right, {"i2t": i2t_ranks, "t2i": t2i_ranks})
 right.set_title("Most right answers stand first; a few are lost")
 plots.show(
     figure,
@@ -368,12 +375,15 @@ assert metrics.ranks(np.full((3, 3), 0.5), np.arange(3))[1].tolist() == [2, 2, 2
 
 # %%
 figure, ax = plt.subplots(figsize=(8, 2.6))
-rows = {
-    "a tie counts against us": [recall(t2i_ranks, 1)],
-    "random order, ten seeds": shuffled,
-    "a tie counts for us": [recall(best_case, 1)],
-}
-task.level_dots(ax, rows, "R@1 of text to image (%)")
+task.level_dots(
+    ax,
+    {
+        "a tie counts against us": [recall(t2i_ranks, 1)],
+        "random order, ten seeds": shuffled,
+        "a tie counts for us": [recall(best_case, 1)],
+    },
+    "R@1 of text to image (%)",
+)
 ax.set_title("One matrix, three rules: 17 points of R@1 between them")
 plots.show(
     figure,
@@ -434,8 +444,7 @@ assert alone == [1, 0, 1] and library["rSum"] == metrics.mean_metrics(mine)["rSu
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
 for ax, direction, name in ((left, "i2t", "Image to text"), (right, "t2i", "Text to image")):
     task.fold_bars(ax, full[direction], [fold[direction] for fold in folds], ("one pool of 1,000", "folds of 200"))
-    gain = mean[direction]["R@1"] - full[direction]["R@1"]
-    ax.set_title(f"{name}: five folds add {gain:.0f} points to R@1")
+    ax.set_title(f"{name}: five folds add {mean[direction]['R@1'] - full[direction]['R@1']:.0f} points to R@1")
 plots.show(
     figure,
     "The same vectors, judged in one pool and in five folds. Black dots: the single folds.",
@@ -484,12 +493,11 @@ print(f"published: 84.4 from {84.4 - half:.1f} to {84.4 + half:.1f}")
 
 # %%
 figure, ax = plt.subplots(figsize=(9, 3.4))
-mid = found["t2i"]["R@1"]
 task.interval_lines(
     ax,
     [
-        ("our t2i, captions drawn\n(too sure)", mid, *by_caption, plots.GREY),
-        ("our t2i, pictures drawn", mid, low, high, plots.TEXT),
+        ("our t2i, captions drawn\n(too sure)", found["t2i"]["R@1"], *by_caption, plots.GREY),
+        ("our t2i, pictures drawn", found["t2i"]["R@1"], low, high, plots.TEXT),
         ("our i2t, pictures drawn", found["i2t"]["R@1"], *interval["i2t"]["R@1"], plots.IMAGE),
         ("HREM, Flickr30K i2t,\n1,000 pictures", 84.4, 84.4 - half, 84.4 + half, plots.RELATION),
     ],

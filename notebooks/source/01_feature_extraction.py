@@ -149,7 +149,7 @@ print(f"{fitting} of 11 boxes fit a whole thing (overlap of a half or more)")
 # %%
 plots.show(
     draw.labelled_boxes(picture, boxes, names, kinds, "Boxes are doubled, cut off and sometimes misnamed"),
-    "Blue, solid: the name is right. Vermilion, dashed: it is wrong. Grey, dotted: the box holds no whole thing (overlap below 0.5 with each). "
+    "Blue, solid: the name is right. Vermilion, dashed: it is wrong. Gray, dotted: the box holds no whole thing (overlap below 0.5 with each). "
     "Box 0 is the whole picture; its true name is the setting.",
     "A street with a kneeling man, a white dog and a bench; eleven numbered boxes, and a list of what the network calls each box beside the truth.",
 )
@@ -230,6 +230,8 @@ print("boxes", tuple(boxes.shape), "-> crops", tuple(fast.shape))
 
 # %%
 chosen = [1, 2, 3, 4, 8, 0]
+
+# %%
 plots.show(
     draw.crop_rows(picture, boxes[chosen], [f"box {k}: {called[k]}" for k in chosen], 6),
     "Six boxes as they are, resampled to 48 x 48, and to the 6 x 6 cells of the network. Wide and high boxes are squeezed to one shape.",
@@ -326,6 +328,8 @@ assert inside > between + 0.15
 
 # %%
 samples = {}
+
+# %%
 for kind, n, k in places:
     samples.setdefault(kind, draw.crops(plots.picture(split, n), split.boxes[n][[k]], 40)[0])
 plots.show(
@@ -425,6 +429,8 @@ caption, strips = "A man is stroking a white puppy", []
 for name, encoder, tokens in (("words", words, words.words), ("word pieces", pieces, pieces.pieces)):
     ids, index, _ = encoder.encode([caption]).gather([0])
     strips.append((f"{name}: {encoder.size} numbers", [tokens[i] for i in ids[0]], ids[0], index[0]))
+
+# %%
 assert len(strips[0][1]) == 9 and len(strips[1][1]) > 12
 plots.show(
     draw.word_strip(strips, f"One caption: {len(strips[0][1])} tokens as words, {len(strips[1][1])} as pieces"),
@@ -501,11 +507,13 @@ panels = {
     "BERT": influence(lambda x: bert(x, all_real(x)), piece_ids, pieces.mask_id),
 }
 forward, backward, mean, by_bert = panels.values()
+for name, network, x in (("BiGRU", gru, ids[None]), ("BERT", bert, piece_ids[None])):
+    print(f"{name:6} {tuple(x.shape)} -> {tuple(network(x, all_real(x)).shape)}")
+
+# %%
 assert len(ids) == len(piece_ids)  # no word of this sentence is cut
 assert torch.equal(forward, forward.tril()) and torch.equal(backward, backward.triu())
 assert (mean > 0).all() and (by_bert > 0).all()
-for name, network, x in (("BiGRU", gru, ids[None]), ("BERT", bert, piece_ids[None])):
-    print(f"{name:6} {tuple(x.shape)} -> {tuple(network(x, all_real(x)).shape)}")
 
 # %%
 plots.show(

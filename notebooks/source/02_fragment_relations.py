@@ -177,10 +177,12 @@ print("the same context, the same weights; and boxes in another order give the s
 used = images.weights[0][INDEX]  # [H,R,R]
 varied = used.std(1).sum(-1).argmax().item()  # the head whose rows differ most
 maps = {f"head {varied}: its rows differ most": used[varied].numpy(), "mean of the 8 heads": used.mean(0).numpy()}
+
+# %%
 plots.show(
-    draw.attention_maps(maps, crops, "A row of a head looks at one region; the mean has a few bright columns"),
+    draw.attention_maps(maps, called, "A row of a head looks at one region; the mean has a few bright columns"),
     "Attention between the 12 regions of picture 1 after training. Row = who looks, column = who is looked at. Region 0 is the whole picture.",
-    "Two maps of 12 by 12 with small crops on both axes. Left: one head, one bright cell in nearly every row, always in one of two columns. "
+    "Two maps of 12 by 12 with the regions' names on both axes. Left: one head, one bright cell in nearly every row, always in one of two columns. "
     "Right: the mean of eight heads, with two bright columns, some weaker ones and the rest dark.",
 )  # fmt: skip
 
@@ -188,6 +190,8 @@ plots.show(
 looking = {called.index(kind): kind for kind in ("man", "dog", "bench")}
 mean_weights = used.mean(0)  # [R,R]
 man, dog, bench = looking
+
+# %%
 assert mean_weights[dog].argmax() == mean_weights[bench].argmax() == man
 plots.show(
     draw.attention_arrows(picture, boxes, mean_weights.numpy(), looking, "The dog and the bench look at the man most"),
@@ -222,6 +226,8 @@ assert region_share.mean() < 0.15 and word_share.mean() > 0.9 and abs(on_itself 
 row = 5 * INDEX + 4
 n = int(word_mask[row].sum())
 shown_words = [run.text.words[i] for i in ids[row, :n]]
+
+# %%
 plots.show(
     draw.word_attention(texts.weights[0][row].mean(0)[:n, :n].numpy(), shown_words,
                         {"regions": region_share.numpy(), "words": word_share.numpy()},
@@ -438,6 +444,8 @@ assert kept > 0.9999 and faulty < 0.99 and leaked < 0.9
 
 # %%
 by_fault = [{name: row.numpy() for name, row in cases.items() if name[0] == first} for first in "A4"]
+
+# %%
 plots.show(
     draw.embedding_rows(by_fault, "A picture changes because of its batch mates"),
     "The max part of the embedding. Above: picture A alone, after a picture with one region in this library, and with fault 1. Below: four regions of A alone, and padded to 12 with fault 2. "

@@ -101,6 +101,8 @@ plots.show(
 # %%
 assert torch.allclose(four_S[0], torch.tensor([1.000, 0.243, 0.840, 0.276], dtype=torch.float64), atol=1e-3)
 assert four_A.int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]]
+
+# %%
 assert torch.allclose(graph.distance_relevance(four_v, four_v, sigma=1.0), four_S[:2, :2])
 assert torch.equal(graph.connection(four_v @ four_v.T, share=0.5), four_A[:2, :2])
 print("the library agrees")
@@ -224,6 +226,8 @@ similarity = torch.einsum("ird,jld->ijrl", F.normalize(images.fragments, dim=-1)
 own = similarity[walk, walk][:, texts.mask[walk]]  # [R,L] without padding words
 words = [run.text.words[i] for i in batch.words[walk][texts.mask[walk]]]
 boxes = split.boxes[int(batch.image_ids[walk])]
+
+# %%
 plots.show(
     draw.region_word_grid(own, pictures[walk], boxes, words, "The words dog and orange find their regions"),
     "Rows: regions, columns: words in the order of the caption. Dot: a region's best word. Square: a word's best region.",
@@ -289,18 +293,20 @@ print("K =", k, " match_i2t", list(match_i2t.shape), " top_i2t", list(top_i2t.sh
 
 # %%
 others = {"own picture (walk)": 5, "other dog (chase)": 6, "other dog (pet)": 4, "surfer (crouch)": 2}
+for name, i in others.items():
+    print(f"{name:19} p of i2t {match_i2t[i, walk]:.2f}, p of t2i {match_t2i[walk, i]:.2f}")
+
+# %%
 plots.show(
     draw.top_matches(
         {name: top_i2t[i, walk] for name, i in others.items()},
         {name: top_t2i[walk, i] for name, i in others.items()},
-        ("i2t: each region finds some word, a rival is level", "t2i: the words know better"),
+        ("i2t: each region finds some word, also in a rival", "t2i: the words tell the pictures apart"),
     ),
     "The caption 'walk' with four pictures: the K best matches, largest first. Left: the best word of each region. Right: the best region of each word.",
     "Two line plots of six sorted values for four pictures. Left, the own picture and the other dog, chase, run close together; "
     "the other two fall. Right, the two dogs start nearly as high as the own picture and fall below it; the surfer is lowest.",
 )
-for name, i in others.items():
-    print(f"{name:19} p of i2t {match_i2t[i, walk]:.2f}, p of t2i {match_t2i[walk, i]:.2f}")
 assert abs(match_i2t[6, walk] - match_i2t[walk, walk]) < 0.03
 assert all(match_t2i[walk, walk] > match_t2i[walk, i] + 0.03 for i in (2, 4, 6))
 
@@ -348,14 +354,16 @@ print("connection", list(A.shape), f"{int(A.sum())} links;  block t2i:", list(li
 group = torch.tensor([0] * 4 + [1] * 4).repeat(2)  # surfers and dogs, pictures and captions
 perfect = group[:, None] == group[None]
 right = int((A & perfect).sum())
+sea, others = (v @ v.T)[1:4, 1:4], (v @ v.T)[1:4][:, [0, 4, 5, 6, 7]]  # the three surfers in the sea
+print(f"cosine of two surfers in the sea: at least {float(sea.min()):.1f}; with anybody else: below 0.2:", bool(others.max() < 0.2))
+
+# %%
 plots.show(
-    draw.relation_blocks(A, S, pictures, labels, (f"{right} of {int(A.sum())} links stay within the group", "Relevance S where connected")),
+    draw.relation_blocks(A, S, labels, (f"{right} of {int(A.sum())} links stay within the group", "Relevance S where connected")),
     "Connection and relevance of the batch by the paper's equations. Surfers come first, then dogs, in both halves.",
     "Two 16 by 16 matrices in four named blocks. The links form two dark squares in each block, surfers with surfers and dogs "
     "with dogs, with few exceptions. The relevance is 1 on the diagonals of i2i and t2t.",
 )
-sea, others = (v @ v.T)[1:4, 1:4], (v @ v.T)[1:4][:, [0, 4, 5, 6, 7]]  # the three surfers in the sea
-print(f"cosine of two surfers in the sea: at least {float(sea.min()):.1f}; with anybody else: below 0.2:", bool(others.max() < 0.2))
 assert abs(right - 106) <= 8 and sea.min() > 0.5 and others.max() < 0.2
 
 # %% [markdown]
@@ -372,6 +380,8 @@ assert abs(right - 106) <= 8 and sea.min() > 0.5 and others.max() < 0.2
 
 # %%
 sweep = {share: build("cosine", share).connection for share in (0.125, 0.25, 0.5, 1.0)}
+
+# %%
 plots.show(
     draw.share_sweep(sweep, [f"ρ = {s:g}: {int(a.sum())} links" for s, a in sweep.items()]),
     "The same batch with four shares. At ρ = 0.125 a picture keeps only itself (i2i) and one caption (i2t); ρ = 1 connects everything.",
@@ -425,6 +435,8 @@ for way in measured:
 names = ("i2i", "i2t", "t2i", "t2t")
 recalls = {way: {name: [one[name][0] for one in line] for name in names} for way, line in measured.items()}
 below = [name for name in names if recalls["scan"][name][3] < 0.5]  # at share 0.5
+
+# %%
 plots.show(
     draw.agreement(shares, {
         "cosine, as printed: all four blocks find relatives": recalls["cosine"],
@@ -520,6 +532,10 @@ print(f"largest ratio of two shares that the guide can ask for: {float(torch.exp
 
 # %%
 row = library.block("i2t")[walk]
+flat, sharp = row_kl_by_loop(library.block("i2t"), G), row_kl_by_loop(40 * library.block("i2t"), G)
+print("KL grows when S is made 40 times larger:", bool(sharp > 10 * flat))
+
+# %%
 plots.show(
     draw.guide_rows(
         row.softmax(0), G[walk].softmax(0), (40 * row).softmax(0), labels,
@@ -528,8 +544,6 @@ plots.show(
     "Row of picture 6 (walk) across the eight captions. Dashed: all equal. The guide allows little contrast; a large S is pulled back.",
     "Three bar charts of eight shares. The first two are close to one eighth everywhere. The third has one tall bar, at walk.",
 )
-flat, sharp = row_kl_by_loop(library.block("i2t"), G), row_kl_by_loop(40 * library.block("i2t"), G)
-print("KL grows when S is made 40 times larger:", bool(sharp > 10 * flat))
 assert sharp > 10 * flat and (G[walk].softmax(0) * 8).sub(1).abs().max() < 0.5
 
 # %% [markdown]

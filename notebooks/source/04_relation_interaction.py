@@ -151,18 +151,17 @@ with torch.no_grad():
     bias = interaction.additive_mask(A, S, settings.relevance_weight)  # [2B,2B]
     v_rel, u_rel, scores, attention = fusion_layer(v, u, bias, fusion.layers[0])
     library_v, library_u, used = fusion(v, u, bias, return_weights=True)
-assert len(fusion.layers) == 1
 assert torch.allclose(v_rel, library_v, atol=1e-5) and torch.allclose(u_rel, library_u, atol=1e-5)
-assert torch.allclose(attention, used[0], atol=1e-5)
+assert len(fusion.layers) == 1 and torch.allclose(attention, used[0], atol=1e-5)
 print("attention", list(attention.shape), " each row adds up to one:", bool(torch.allclose(attention.sum(-1), torch.ones(()))))
 print(f"largest lambda S: {float(bias.max()):.1f},  all scores below 0.1 in size:", bool(scores.abs().max() < 0.1))
 
 # %%
 plots.show(
-    draw.attention_triptych(bias, scores.mean(0), attention.mean(0), pictures, labels),
-    "λS plus scores, then softmax, gives the attention (mean over heads). The scores have the color range of λS: they are hardly visible.",
-    "Three 16 by 16 matrices with four named blocks. Left: relevance where connected, 1 on the diagonals of i2i and t2t. Middle: scores, all "
-    "close to zero. Right: attention, which repeats the pattern of the left matrix.",
+    draw.attention_triptych(bias, scores.mean(0), attention.mean(0), labels),
+    "λS plus scores, then softmax, gives the attention (mean over heads). Middle: the scores lie close to 0, so λS decides. Both color scales start at 0.",
+    "Left and right 16 by 16 matrices with four named blocks. Left: relevance where connected, 1 on the diagonals of i2i and t2t. Middle: histogram "
+    "of λS between 0.2 and 1, and of the scores, all close to zero. Right: attention, about 0.11 where connected and 0.22 on the diagonals.",
 )
 
 # %%
@@ -185,6 +184,8 @@ for name, weights, limit in (("before training", untrained[0], 0.005), ("after t
 # %%
 walk = 5  # picture 6
 mean_attention = attention.mean(0)
+
+# %%
 plots.show(
     draw.arrows(mean_attention, A, walk, pictures, captions,
                 f"Picture 6 keeps {float(mean_attention[walk, walk]):.2f} for itself and shares the rest among seven others"),
@@ -272,14 +273,16 @@ print("picture 1 of the hand example, across:", four["i across"][0, 0, 0].tolist
 
 # %%
 separate = two_softmaxes[0].mean(0)  # [2B,2B]
-plots.show(
-    draw.attention_pair(mean_attention, separate, A, pictures, labels,
-                        ("Fusion: one share for a whole row", "Standalone: one share for each block")),
-    "Attention of both mechanisms under the same A and S. In Fusion a row adds up to 1, in Standalone each half of a row does.",
-    "Two 16 by 16 attention matrices with the same connections. The values of the right one are about twice as large.",
-)
 across = mean_attention[:8, 8:].sum(1)
 print(f"share of its attention that a picture gives to captions: Fusion {float(across.mean()):.2f}, Standalone {float(separate[:8, 8:].sum(1).mean()):.2f}")
+
+# %%
+plots.show(
+    draw.attention_pair(mean_attention, separate, A, labels,
+                        ("Fusion (trained): one share for a whole row", "Standalone (untrained): one share for each block")),
+    "Attention of both mechanisms under the same A and S: Fusion as trained, Standalone with random weights, since no trained one comes with the course. In Fusion a row adds up to 1, in Standalone each half of a row does.",
+    "Two 16 by 16 attention matrices with the same connections. The values of the right one are about twice as large.",
+)
 assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and abs(across.mean() - 0.44) < 0.05
 
 # %% [markdown]
@@ -297,12 +300,6 @@ assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and abs
 # %%
 moved = v_rel - v
 common = float(moved.mean(0).square().sum() / moved.square().sum(1).mean())
-plots.show(
-    draw.movement(v, u, v_rel, u_rel, ("Before: v and u", f"After: {100 * common:.0f} % of the pictures' movement is one common step")),
-    "The batch before and after the interaction. Up is the direction of the pictures' mean step. Green: pairs. Gray: the way of each node.",
-    "Two scatter plots with pictures as circles and captions as squares, joined in pairs. On the right thin gray lines show that the "
-    "pictures all moved upward by about the same step.",
-)
 with torch.no_grad():
     alone = interaction.additive_mask(torch.eye(16, dtype=torch.bool), S, 1.0)  # every node hears itself only
     v_alone, u_alone, _ = fusion(v, u, alone)
@@ -310,6 +307,14 @@ with torch.no_grad():
 print(f"cosine of v and v-bar: {float((v * v_rel).sum(1).mean()):.1f}")
 print(f"cosine of v-bar with the graph and without any neighbor: {float((v_rel * v_alone).sum(1).mean()):.2f}")
 print(f"cosine of v-bar with the graph and with everyone connected: {float((v_rel * everyone).sum(1).mean()):.2f}")
+
+# %%
+plots.show(
+    draw.movement(v, u, v_rel, u_rel, ("Before: v and u", f"After: {100 * common:.0f} % of the pictures' movement is one common step")),
+    "The batch before and after the interaction. Up is the direction of the pictures' mean step. Green: pairs. Gray: the way of each node.",
+    "Two scatter plots with pictures as circles and captions as squares, joined in pairs. On the right thin gray lines show that the "
+    "pictures all moved upward by about the same step.",
+)
 assert 0.39 < common < 0.69 and (v_rel * v_alone).sum(1).min() > 0.9
 
 # %% [markdown]
@@ -328,15 +333,17 @@ for i, s in enumerate(similarities):
     of_v, of_u = torch.autograd.grad(s, (plain_v, plain_u), retain_graph=True)  # [B,D] each
     pull[i] = torch.cat([of_v, of_u]).norm(dim=1)
 others = 1 - pull.diagonal() / pull.sum(1)
+print("gradient is exactly zero where A = 0, and only there:", bool(torch.equal(pull > 0, A)))
+
+# %%
 plots.show(
-    draw.attention_pair(A.float(), pull / pull.sum(1, keepdim=True), A, pictures, labels,
+    draw.attention_pair(A.float(), pull / pull.sum(1, keepdim=True), A, labels,
                         ("Connection A", f"Gradient: {100 * float(others.mean()):.0f} % goes to the neighbors"),
                         limit=0.06, colorbar="share of the gradient (yellow: 0.06 or more)"),
     "Left: who looks at whom. Right: how the gradient of each node's pair similarity is shared out. The diagonal is off the scale.",
     "Two 16 by 16 matrices with the same pattern of connections. The right one is strongest on its diagonal and exactly empty where A is empty.",
 )
 assert (pull[~A] == 0).all() and (pull[A] > 0).all() and abs(others.mean() - 0.24) < 0.08
-print("gradient is exactly zero where A = 0, and only there:", bool(torch.equal(pull > 0, A)))
 
 # %% [markdown]
 # **What you should see**: the gradient takes the roads of A and no other. About 24 % of it (± 8) goes to the neighbors: the caption about a

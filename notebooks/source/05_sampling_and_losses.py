@@ -230,8 +230,10 @@ print(f"favorite of the law with n = 512: the hardest in {hardest.sum()} rows, o
 # %%
 actions = [truth[i]["action"].replace("_", " ") for i in range(12)]
 panels = {f"{name}: {found[name]:.1f} of 11": count.numpy() for name, count in counts.items()}
-plots.show(figures.who_was_drawn(panels, own.numpy(), plots.load_pictures(split, range(12)), actions),
-           "Who was drawn. Row = picture, column = caption (named by its action), hatched = the right caption. With n = 512 the law takes one or "
+
+# %%
+plots.show(figures.who_was_drawn(panels, own.numpy(), actions),
+           "Who was drawn. Row = picture, column = caption (both named by their action), hatched = the right caption. With n = 512 the law takes one or "
            "two captions in most rows: mostly the hardest, sometimes a far one.",
            "Four 12 by 12 heat maps of the share of 2,000 draws: even, a few brighter cells in a row, one or two bright cells in a row, one bright cell in a row.")
 
@@ -328,7 +330,7 @@ for name, values in curves.items():
 print(f"trained, n = 512: probability of the hardest of 127: {top:.2f}")
 
 # %%
-plots.show(figures.effective_numbers(dims, curves, {"released code": 512}, 127, "One formula: from all alike to hardest only"),
+plots.show(figures.effective_numbers(dims, curves, {"released code": 512}, 127, "The n of the formula decides how many negatives count"),
            "How many of 127 wrong captions have a real chance. With n = 512 nearly all have one before training, and hardly more than one after it.",
            "Five falling curves of the effective number against n, from about 127 at n = 8 to between 1 and 99 at n = 1024.")
 
@@ -390,6 +392,8 @@ near = sampling.neighbor_batches(labels, one_each, 1, 4, 8, seed=0, epoch=1)[0]
 far = sampling.random_batches(train.n_images, 32, seed=0, epoch=1)[0]
 centered = (v - v.mean(0)).numpy()
 plane = centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T  # [images,2]
+
+# %%
 plots.show(figures.batches_in_plane(plane, {"Random batch: all over the place": far, "Neighbor batch: four clusters of eight": near}, labels),
            "The training pictures' embeddings in their two largest directions, with a batch of 32 marked. In the plane the clusters overlap; k-means separates them in all dimensions.",
            "Two scatter plots; the random batch is scattered, the neighbor batch forms four groups that overlap a little.")
@@ -397,6 +401,8 @@ plots.show(figures.batches_in_plane(plane, {"Random batch: all over the place": 
 # %%
 mates = {f"cluster {k + 1}": plots.load_pictures(train, near[8 * k : 8 * k + 8]) for k in range(4)}
 mates["random"] = plots.load_pictures(train, far[:8])
+
+# %%
 plots.show(figures.batch_pictures(mates, title="Clusters have a theme, tight or loose; a random row has none"),
            "The 32 pictures of the neighbor batch, a cluster in each row; last row: eight pictures of the random batch. Cluster 2 is the loosest.",
            "Rows of eight drawn scenes: a park with bicycles and benches; kites, bats and balls; bicycles on a street; people in a room; unrelated ones.")

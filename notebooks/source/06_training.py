@@ -268,6 +268,8 @@ for line in history:
           f"{line['dev']['t2i']['R@1']:4.1f}   gradient norm {line['grad_norm']:4.0f}")
 last = history[-1]
 assert last["dev"]["i2t"]["R@1"] > 30 and last["dev"]["t2i"]["R@1"] > 18  # chance is 0.5
+
+# %%
 assert 0.5 < last["loss"]["initial"] / last["collapse"] < 0.95
 assert all(line["grad_norm"] > 2 for line in history) and history[3]["grad_norm"] > 1.5 * history[2]["grad_norm"]
 
@@ -337,6 +339,8 @@ for name, gap in gaps.items():
 
 # %%
 chosen = ("best on dev, epochs apart", "best on test, epochs apart", "best on test, epochs alike")
+
+# %%
 figure = curves.selection_optimism({name: gaps[name] for name in chosen}, "A test split cannot choose and judge")
 plots.show(figure, "What is reported minus the truth, over 2,000 simulated runs of 20 equally good epochs. Choosing on dev is right on average; choosing on test "
            "is too high, and less so if the epochs resemble each other.",

@@ -121,6 +121,8 @@ assert np.abs(alone - v[0]).max() < 1e-9 and np.linalg.norm(one - other) > 0.01
 
 # %%
 queries = [15, 73, 28, 83, 63]
+
+# %%
 plots.show(
     task.picture_answers(
         similarity, owner, queries, split, title="Two of five are found at once, and some wrong answers are not wrong"
@@ -201,11 +203,13 @@ assert np.allclose(theirs.explained_variance_ratio_, shares)
 truth = scenes.read_scenes(data.sample_dir() / "test_scenes.jsonl")
 settings = np.array([scene["setting"] for scene in truth])
 umaps = {seed: retrieval.umap_plane(points, seed) for seed in (0, 1)}
-panels = {"PCA: a true shadow, crowded": flat, "UMAP, seed 0: islands": umaps[0], "UMAP, seed 1: moved islands": umaps[1]}
+panels = {"PCA: a projection, crowded": flat, "UMAP, seed 0: islands": umaps[0], "UMAP, seed 1: the islands moved": umaps[1]}
 shown = ("sea", "snow", "kitchen", "meadow")
+
+# %%
 plots.show(
     retrieval.map_row({title: (plane[:200], plane[200:]) for title, plane in panels.items()}, settings, shown),
-    "200 test pictures (circles) and their first captions (open squares), pairs joined by lines. Four of the ten settings are colored and named.",
+    "200 test pictures (circles) and their first captions (open squares). Four of the ten settings are colored and named, their pairs joined by lines.",
     "Three scatter plots. PCA: one cloud in which colors overlap. UMAP, twice: sea, snow and kitchen form a group each and meadow two, pictures "
     "more in the middle and captions more outside; the groups lie in other places for the second seed.",
 )
@@ -232,7 +236,7 @@ assert 0.45 < kept_umap < 0.65 and both_seeds > 0.5
 
 # %% [markdown]
 # **What you should see**: the two PCA directions hold 19 % of the variance and keep 23 % of the neighbors (± 2); UMAP keeps about 55 %. Sea and snow are groups of their own in all three panels (but for a stray picture), a reason to trust them.
-# *Where* an island lies changes with the seed and the version of the program. How large it is and how far from the next is not what UMAP tries to keep, even where two seeds agree (both start from the same rough layout). A claim about the space needs a number from the full space, as the next section does.
+# *Where* an island lies changes with the seed and the version of the program. How large it is and how far from the next is not what UMAP tries to keep. A claim about the space needs a number from the full space, as the next section does.
 
 # %%
 assert abs(shares.sum() - 0.19) < 0.02 and abs(kept_pca - 0.23) < 0.02
@@ -289,10 +293,12 @@ for name, (a, b) in spaces.items():
 print(f"captions among the ten nearest of a picture, after training: {100 * mixed(v, u[::5]):.0f} %")
 
 # %%
-planes, titles = {}, ("Before training: two heaps", "After: one cloud, in this shadow", "Enhanced, in a batch of 64")
+planes, titles = {}, ("Before training: two heaps", "After: one cloud, in this projection", "Enhanced, in a batch of 64")
 for title, (a, b) in zip(titles, spaces.values(), strict=True):
     plane, _ = pca(np.vstack([a, b]))
     planes[title] = (plane[: len(a)], plane[len(a) :])
+
+# %%
 plots.show(
     retrieval.map_row(planes, same_scale=True, height=3.5),
     "PCA of pictures and first captions at the same scale, pairs joined by lines. Right: what the relation part makes of 64 pairs.",
@@ -302,10 +308,10 @@ plots.show(
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=plots.ROW)
-titles = ("Before: true and wrong pairs look the same", "After: the true pairs have moved up")
-for ax, (a, b), title in zip(axes, ((v0, u0), (v, u)), titles, strict=True):
-    retrieval.pair_histogram(ax, a @ b.T, owner, (-0.5, 0.9))
-    ax.set_title(title)
+retrieval.pair_histogram(axes[0], v0 @ u0.T, owner, (-0.5, 0.9))
+axes[0].set_title("Before: true and wrong pairs look the same")
+retrieval.pair_histogram(axes[1], v @ u.T, owner, (-0.5, 0.9))
+axes[1].set_title("After: the true pairs have moved up")
 plots.show(
     figure,
     "Similarity of the 1,000 true and the 199,000 wrong pairs, both scaled to the same area, before and after training.",
@@ -377,6 +383,8 @@ plots.show(
 # %%
 order = np.argsort(-picture_hubs, kind="stable")
 chosen = [*order[:3], *order[-3:]]
+
+# %%
 plots.show(
     task.gallery(
         plots.load_pictures(split, chosen), [f"in {picture_hubs[i]} of 1,000 lists" for i in chosen],
@@ -434,13 +442,14 @@ classes = [class_of(j) for j in missed]
 counts = {name: classes.count(name) for name in retrieval.FAILURES}
 print(len(missed), "failures:", counts)
 print(f"first picture shows the right action: {100 * np.mean(actions[first] == actions[owner]):.0f} %")
+dog = [action for action in catalog.ACTIONS if action.startswith("dog_")]
+table = retrieval.action_shares(actions[owner], actions[first], dog)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.9), width_ratios=(1.15, 1))
 retrieval.failure_bars(axes[0], counts)
-axes[0].set_title("One failure in four is none, one in five is a relation")
-dog = [action for action in catalog.ACTIONS if action.startswith("dog_")]
-table = retrieval.action_confusion(axes[1], actions[owner], actions[first], dog)
+axes[0].set_title("A quarter fit the caption, too; a fifth miss who does what")
+retrieval.action_confusion(axes[1], table, dog)
 axes[1].set_title('"Pets" is found, "chases" is not')
 plots.show(
     figure,
@@ -456,6 +465,8 @@ plots.show(
 typed = ["a dog chases a man", "a man chases a dog", "a dinosaur in the kitchen"]
 typed_emb = encode_texts(typed).emb.numpy()
 typed_similarity = v @ typed_emb.T
+
+# %%
 plots.show(
     task.picture_answers(
         typed_similarity, np.full(3, -1), range(3), split, texts=typed,
@@ -514,29 +525,30 @@ for name, picture in (("its own picture", i), ("the picture found first", first[
     print(f"    {name}: {support(picture, j).max(0).mean():.2f}")
 
 # %%
-def show_support(caption, rival, titles, title, alt):
-    """The caption's own picture and a rival, with the boxes that support its words."""
+def evidence(caption, rival):
+    """The caption's own picture and a rival: pictures, boxes, and the support of the words (without <start> and <end>)."""
     pair = [owner[caption], rival]
     ids = words[caption][word_mask[caption]][1:-1]
-    figure = retrieval.word_support(
-        plots.load_pictures(split, pair), [split.boxes[i] for i in pair],
-        [support(i, caption)[:, 1:-1] for i in pair], [run.text.words[i] for i in ids], titles, title,
-    )
-    text = f"“{split.captions[caption]}” Numbered boxes: the best region for the words beside it. Bars: its cosine."
-    plots.show(figure, text, alt)
+    supports = [support(i, caption)[:, 1:-1] for i in pair]  # [R, L] each
+    return plots.load_pictures(split, pair), [split.boxes[i] for i in pair], supports, [run.text.words[i] for i in ids]
 
 
-show_support(
-    63, answers(u[63], v, 2)[1], ("its own picture, found first", "second picture"),
-    "A hit: purple shirt and petting prefer the own picture",
+second = answers(u[63], v, 2)[1]
+
+# %%
+plots.show(
+    retrieval.word_support(*evidence(63, second), ("its own picture, found first", "second picture"),
+                           "A hit: purple shirt and petting prefer the own picture"),
+    f"“{split.captions[63]}” Numbered boxes: the best region for the words beside it. Bars: its cosine.",
     "A boy in purple kneels before a dog; beside it a girl in red walks a dog; numbered boxes and lists of words; below, bars of cosines. "
     "Purple, shirt, petting and dog have longer bars for the own picture, boy does not.",
 )
 
 # %%
-show_support(
-    83, first[83], ("its own picture, second", "found first"),
-    "A miss: napping cannot tell them apart, couch decides",
+plots.show(
+    retrieval.word_support(*evidence(83, first[83]), ("its own picture, second", "found first"),
+                           "A miss: napping cannot tell them apart, couch decides"),
+    f"“{split.captions[83]}” Numbered boxes: the best region for the words beside it. Bars: its cosine.",
     "A boy asleep on a green couch beside a boy reading on an orange couch, with numbered boxes for boy, napping and couch; below, bars of "
     "cosines: napping 0.31 in both, couch 0.33 against 0.41.",
 )

@@ -12,14 +12,16 @@ A source is a Python file with `# %%` cells (jupytext's percent format). Tags on
     setup      goes into both notebooks
     lesson     (default) is in the lesson only
     solution   is in the solution notebook only
-    hide       its input is folded in JupyterLab
 
-A cell `# %% page="graph"` is the part of that name of examples/hrem_in_two_pages.py, so that the code stands once.
+A cell `# %% page="graph"` is the part of that name of examples/hrem_in_two_pages.py, so that the code stands once. What
+is there to be learned stays in view: JupyterLab folds the input of a cell that only draws and asserts (`folds`), and in
+the solutions edition the solution's code.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 from pathlib import Path
@@ -50,6 +52,47 @@ def solved(code: str) -> str:
     return BLOCK.sub(lambda m: m[3], code).rstrip("\n")
 
 
+def lines(code: str) -> dict[str, int]:
+    """How many lines of a cell draw, assert, or do something else; `if` and `for` are what stands in them.
+
+    A statement draws if it is `figure = ...`, a call of `plots`, or a call of or with a figure or axes of this cell.
+    """
+    counted, made = {"plot": 0, "assert": 0, "other": 0}, {"plots"}
+
+    def names(node: ast.AST) -> list[str]:
+        return [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+
+    def count(statement: ast.AST) -> None:
+        inner = [part for part in ast.iter_child_nodes(statement) if isinstance(part, ast.stmt | ast.ExceptHandler)]
+        kind = "other"
+        if isinstance(statement, ast.For) and made & {*names(statement.iter)}:
+            made.update(names(statement.target))  # for ax in axes
+        if isinstance(statement, ast.Assert):
+            kind = "assert"
+        elif isinstance(statement, ast.Assign) and names(statement.targets[0])[:1] == ["figure"]:
+            kind = "plot"
+            made.update(names(statement.targets[0]))
+        elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            taken = [part for part in statement.value.args if isinstance(part, ast.Name | ast.Subscript)]
+            kind = "plot" if made & {name for part in (statement.value.func, *taken) for name in names(part)} else kind
+        if not inner:
+            counted[kind] += statement.end_lineno - statement.lineno + 1
+        elif not isinstance(statement, ast.For | ast.If):
+            counted[kind] += 1
+        for part in inner:
+            count(part)
+
+    for statement in ast.parse(code).body:
+        count(statement)
+    return counted
+
+
+def folds(code: str) -> bool:
+    """Whether JupyterLab shows a cell's output alone: all that it does is to draw and to assert."""
+    found = lines(code)
+    return found["other"] == 0 and found["plot"] + found["assert"] > 0
+
+
 def make(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
     """The lesson and the solution notebook of a source, not yet run."""
     parsed = jupytext.read(source)
@@ -60,14 +103,14 @@ def make(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
             cell.source = pages[cell.metadata["page"]]
         tags = set(cell.metadata.get("tags", []))
         kept = sorted(tags & {"nbval-ignore-output", "raises-exception"})
-        metadata = {"tags": kept} if kept else {}
-        if "hide" in tags:
-            metadata["jupyter"] = {"source_hidden": True}
         for book, text, wanted in (
             (lesson, stub(cell.source), "solution" not in tags),
             (solution, solved(cell.source), tags & {"exercise", "setup", "solution"}),
         ):
             if wanted:
+                metadata = {"tags": kept} if kept else {}
+                if cell.cell_type == "code" and folds(text):
+                    metadata["jupyter"] = {"source_hidden": True}
                 new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
                 folded = {"jupyter": {"source_hidden": True}} if book is solution and BLOCK.search(cell.source) else {}
                 book.append(new(text, metadata=metadata | folded, id=f"c{number:03d}"))

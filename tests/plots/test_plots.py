@@ -33,7 +33,7 @@ FIGURES = {
     "notes of picture_answers": lambda: pictures_of_the_sample(texts=["a"] * 4, notes={0: FORMULA}),
     "word_support": lambda: plots.word_support(PICTURES[:2], [BOXES] * 2, [ALIKE] * 2, TEXTS, ["a", "b"], "t"),
     "batch_sheet": lambda: graph.batch_sheet(PICTURES, TEXTS, TEXTS),
-    "relation_blocks": lambda: graph.relation_blocks(EVERY > 0, EVERY, PICTURES, TEXTS),
+    "relation_blocks": lambda: graph.relation_blocks(EVERY > 0, EVERY, TEXTS),
     "region_word_grid": lambda: graph.region_word_grid(ALIKE, PICTURES[0], BOXES, TEXTS, "t"),
     "guide_rows": lambda: graph.guide_rows(ONE / 6, ONE / 6, ONE / 6, TEXTS, "abc"),
     "batch_as_sequence": lambda: interaction.batch_as_sequence(PICTURES, TEXTS),
@@ -42,11 +42,14 @@ FIGURES = {
     ),
     "arrows of a picture": lambda: interaction.arrows(EVERY, EVERY > 0, 0, PICTURES, TEXTS, "t"),
     "arrows of a caption": lambda: interaction.arrows(EVERY, EVERY > 0, 5, PICTURES, ["a", FORMULA, "b", "c"], "t"),
-    "who_was_drawn": lambda: losses.who_was_drawn({"a": ALIKE, "b": ALIKE}, np.eye(4, dtype=bool), PICTURES, TEXTS),
+    "who_was_drawn": lambda: losses.who_was_drawn({"a": ALIKE, "b": ALIKE}, np.eye(4, dtype=bool), TEXTS),
     "batch_pictures": lambda: losses.batch_pictures({"a": PICTURES}, {"a": TEXTS}),
     "word_strip": lambda: features.word_strip([("a", TEXTS, ONE, ONE)], "t"),
     "influence": lambda: features.influence({"a": ALIKE, "b": ALIKE}, TEXTS, "t"),
     "left_out": lambda: features.left_out(Image.new("RGB", (80, 60)), BOXES, [np.ones(4, bool)] * 2, TEXTS[:2], "t"),
+    "attention_maps": lambda: fragments.attention_maps({"a": ALIKE, "b": ALIKE}, TEXTS, "t"),
+    "attention_triptych": lambda: interaction.attention_triptych(EVERY, 0 * EVERY, EVERY, TEXTS),
+    "attention_pair": lambda: interaction.attention_pair(EVERY, EVERY, EVERY > 0, TEXTS, ("a", "b")),
     "word_attention": lambda: fragments.word_attention(ALIKE, TEXTS, {"a": [0.1, 0.2]}, "t"),
 }
 
@@ -59,6 +62,14 @@ def test_a_users_text_is_never_a_formula(name):
     plt.close(figure)
     assert any(FORMULA in letters for letters, _ in drawn)
     assert not any("bar" in letters and formula for letters, formula in drawn)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_letter_is_tiny(name):
+    figure = FIGURES[name]()
+    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip()]
+    plt.close(figure)
+    assert min(sizes) >= 9
 
 
 class Nowhere:
