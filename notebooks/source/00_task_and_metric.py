@@ -29,7 +29,7 @@ from hrem_lib.plots import method, retrieval, task
 from hrem_lib.sample_world import catalog, scenes
 plots.use_style()
 
-# %% tags=["hide"]
+# %%
 plots.show(
     method.overview(),
     "The whole method. A dark square holds the number of the lesson that builds the part; 06 trains it all, 08 compares it with the authors' program.",
