@@ -98,6 +98,7 @@ world = data.open_split(data.sample_dir(), "train")
 vocabulary = text.Vocabulary.build(world.captions)
 some = data.PairDataset(world, vocabulary.encode(world.captions))[data.BatchPlan(1, 0, np.arange(0, 320, 5))]
 some = dataclasses.replace(some, regions=some.regions.double())
+torch.manual_seed(0)
 theirs, ours = build_model(preset, world.region_dim, vocabulary.size).double(), build(world.region_dim, vocabulary.size, 0).double()
 with torch.no_grad():
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
