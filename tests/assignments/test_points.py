@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from assignments.classroom import FOLDER, GENERATED, SOURCES, run, source
+from assignments.classroom import FOLDER, GENERATED, OPEN, SOURCES, run, source
 from grader import build
 
 from hrem_lib.errors import UserError
@@ -481,7 +481,10 @@ def test_premises_hold_for_many_seeds(name):
 def copied(tmp_path):
     """The course's folder, not released."""
     ignored = shutil.ignore_patterns("*.ipynb", "__pycache__", "gradebook.db*", *GENERATED)
-    return Path(shutil.copytree(FOLDER, tmp_path / "course", ignore=ignored))
+    course = Path(shutil.copytree(FOLDER, tmp_path / "course", ignore=ignored))
+    if OPEN:
+        change(course / "course.toml", 'jail = "strong"', 'jail = "weak"')
+    return course
 
 
 def change(path, old, new):
