@@ -200,7 +200,60 @@ def test_lesson_and_solution_come_from_the_source(path):
     made = build.make(source)
     stored = read(path), read(NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb")
     for new, old in zip(made, stored, strict=True):
-        assert [cell.source for cell in new.cells] == [cell.source for cell in old.cells]
+        assert len(new.cells) == len(old.cells)
+        for fresh, kept in zip(new.cells, old.cells, strict=True):
+            pieces = build.FILLED.split(fresh.source)[::2]
+            assert re.fullmatch(r"[^{}]{1,40}?".join(map(re.escape, pieces)), kept.source, re.DOTALL), kept.source
+
+
+NUMBER = re.compile(r"(?<![\w.,=-])(\d[\d,]*\.\d+|\d+(?= ?%))")
+
+
+def unexplained(cells, quoted, seen):
+    """Decimals and percentages of a lesson's texts that neither its cells nor its quotations have."""
+
+    def known(text):
+        decimals = len(text.partition(".")[2])
+        return any(f"{scale * value:.{decimals}f}" == text for value in seen for scale in (1, 100))
+
+    found = []
+    for text, allowed in zip(cells, quoted, strict=True):
+        bare = re.sub(
+            r"(?s)\{\{ .+? \}\}|```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|Sec\.? \d[\d.]*", " ", text
+        )
+        numbers = [number.replace(",", "") for number in NUMBER.findall(bare)]
+        if "**By hand" not in text:
+            found += [number for number in numbers if number not in allowed and not known(number)]
+    return found
+
+
+@source
+def test_numbers_of_the_text_are_those_of_the_cells(path):
+    """What `{{ }}` does not fill in must stand in an output, in code, or in the cell's `quoted`."""
+    jupytext = pytest.importorskip("jupytext")
+    texts = [
+        cell
+        for cell in jupytext.read(path).cells
+        if cell.cell_type == "markdown" and "solution" not in cell.metadata.get("tags", [])
+    ]
+    quoted = [
+        re.findall(r"\d+(?:\.\d+)?", cell.metadata.get("quoted", "").replace(",", "").split(":")[0]) for cell in texts
+    ]
+    book = read(NOTEBOOKS / f"{path.stem}.ipynb")
+    shown = [cell.source for cell in code(book)]
+    shown += [
+        output.get("text", "") + json.dumps(output.get("data", {}).get("text/plain", "")) for output in outputs(book)
+    ]
+    shown += [str(output.get("data", {}).get("text/html", "")) for output in outputs(book)]
+    seen = {float(number) for text in shown for number in re.findall(r"\d+(?:\.\d+)?", text.replace(",", ""))}
+    assert not unexplained([cell.source for cell in texts], quoted, seen)
+
+
+def test_a_number_that_no_cell_prints_is_found():
+    text = "R@1 is 62.5, then {{ r1:.1f }}; `4.4`, $5.5$, Sec 3.1, [a](b1.5) and 55 % of 7."
+    assert unexplained([text], [[]], {0.551}) == ["62.5"]
+    assert unexplained([text], [["62.5"]], {1.0}) == ["55"]
+    assert unexplained(["About 50.0 and 32.1"], [[]], {45.04, 32.13}) == ["50.0"]
 
 
 @lesson
