@@ -127,7 +127,7 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-class Tested(NamedTuple):
+class MainClaim(NamedTuple):
     """A main claim on one schedule."""
 
     claim: dict
@@ -144,13 +144,13 @@ class Tested(NamedTuple):
         return _verdict(self.found, self.claim["expects"]).strip("*") if separated else "not separated"
 
 
-def main_claims(results: list[dict]) -> list[Tested]:
+def main_claims(results: list[dict]) -> list[MainClaim]:
     """The eight claims, each on the schedules on which it is asked, with corrected p values."""
     rows = [
         (claim, name, tested(results, claim, name)) for claim in claims("main") for name in SCHEDULES if name in claim
     ]
     corrected = iter(holm([found.p for _, _, found in rows if found]))
-    return [Tested(claim, name, found, next(corrected) if found else 1.0) for claim, name, found in rows]
+    return [MainClaim(claim, name, found, next(corrected) if found else 1.0) for claim, name, found in rows]
 
 
 def main_table(results: list[dict]) -> str:

@@ -266,9 +266,9 @@ def test_main_claims_are_corrected_and_one_not_run_says_so():
 def test_a_main_claim_needs_both_intervals_and_the_corrected_p():
     claim = {"expects": "more"}
     clear = claims.Difference([4.0, 5.0, 6.0], (1.0, 9.0), (2.5, 7.5))
-    assert claims.Tested(claim, "half", clear, 0.04).verdict == "held"
-    assert claims.Tested(claim, "half", clear, 0.06).verdict == "not separated"
-    assert claims.Tested(claim, "half", clear._replace(pictures=(-1.0, 9.0)), 0.04).verdict == "not separated"
+    assert claims.MainClaim(claim, "half", clear, 0.04).verdict == "held"
+    assert claims.MainClaim(claim, "half", clear, 0.06).verdict == "not separated"
+    assert claims.MainClaim(claim, "half", clear._replace(pictures=(-1.0, 9.0)), 0.04).verdict == "not separated"
 
 
 def test_claims_name_arms_of_the_grids():
