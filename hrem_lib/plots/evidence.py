@@ -82,7 +82,7 @@ def seeds_needed(few: Sequence[float], every: float, counts: Sequence[int], dete
         xlabel="mean difference of test rSum", ylabel="sets of three seeds", title="What three seeds would have said"
     )
     right.plot(counts, detectable, "-o", color=IMAGE)
-    for n in (3, max(counts)):
+    for n in {3, 14, max(counts)} & set(counts):
         value = detectable[list(counts).index(n)]
         right.annotate(f"{n} seeds: {value:.1f}", (n, value), (6, 6), textcoords="offset points")
     right.set(
@@ -99,21 +99,22 @@ def eight_claims(rows: Sequence[MainClaim]) -> Figure:
     In color and bold only what is separated after Holm's correction.
     """
     looks = {"held": (RELATION, "bold"), "the opposite": (ERROR, "bold")}
-    figure, ax = plt.subplots(figsize=(ROW[0], 0.36 * len(rows) + 1.0))
+    size, ratio = (ROW[0], 0.36 * len(rows) + 1.0), {"width_ratios": [1, 0.62]}
+    figure, (ax, words) = plt.subplots(1, 2, figsize=size, gridspec_kw=ratio, sharey=True)
     ends = [end for row in rows if row.found for end in (*row.found.runs, *row.found.pictures, *row.found.seeds)]
-    reach, beside = 1.1 * max((abs(end) for end in ends), default=1.0), ax.get_yaxis_transform()
+    reach = 1.1 * max((abs(end) for end in ends), default=1.0)
     ax.axvline(0, color="black", linewidth=1.8, zorder=1)
     for y, row in enumerate(rows):
         color, weight = looks.get(row.verdict, (GREY, "normal"))
-        words = {"color": "#505050" if color == GREY else color, "weight": weight, "va": "center", "transform": beside}
+        ink = "#505050" if color == GREY else color
         seeds = "not run yet"
         if found := row.found:
             ax.plot(found.runs, [y, y], color=color, linewidth=1.2)
             ax.plot(found.pictures, [y, y], color=color, linewidth=7, alpha=0.4, solid_capstyle="butt")
             ax.plot(found.seeds, [y] * len(found.seeds), "o", color=color, markersize=3.5, zorder=3)
-            ax.text(1.02, y, f"{_signed(found.mean)}  {row.verdict}", ha="left", **words)
+            words.text(0, y, f"{_signed(found.mean)}  {row.verdict}", color=ink, weight=weight, va="center")
             seeds = f"{len(found.seeds)} seeds"
-        ax.text(1.36, y, f"{SCHEDULES[row.schedule]}, {seeds}", ha="left", fontsize=9, **(words | {"weight": "normal"}))
+        words.text(0.58, y, f"{SCHEDULES[row.schedule]}, {seeds}", color="#505050", fontsize=9, va="center")
     names = ["" if y and rows[y - 1].claim is row.claim else _label(row) for y, row in enumerate(rows)]
     ax.set_yticks(range(len(rows)), names, fontsize=9.5)
     for y, name in enumerate(names):
@@ -124,6 +125,7 @@ def eight_claims(rows: Sequence[MainClaim]) -> Figure:
         ax.text(side * reach, -0.8, word, ha="right" if side < 0 else "left", va="center", fontsize=9, color="#505050")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
+    words.axis("off")
     _quiet(ax, "x")
     return figure
 

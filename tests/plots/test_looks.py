@@ -117,16 +117,17 @@ def test_claims_have_minus_signs_a_zero_line_and_bold_verdicts_only_where_all_th
     ]
     twice = rows[0]._replace(schedule="whole", found=None, p=1.0)
     figure = evidence.eight_claims([rows[0], twice, *rows[1:]])
-    (ax,) = figure.axes
+    ax, words = figure.axes
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["fusion \u2212 base", "", "base \u2212 fusion", "a \u2212 b", "c \u2212 d"]
-    verdicts = {text.get_text(): text.get_fontweight() for text in ax.texts}
+    verdicts = {text.get_text(): text.get_fontweight() for text in words.texts}
     assert verdicts["+8.0  held"] == verdicts["\u22128.0  the opposite"] == "bold"
     assert verdicts["+0.0  not separated"] == verdicts["+8.0  not separated"] == "normal"
     assert verdicts["half, 3 seeds"] == verdicts["whole, not run yet"] == "normal"
     assert any(np.allclose(line.get_xdata(), 0) and line.get_linewidth() > 1.5 for line in ax.lines)
-    found = boxes(figure, [text for text in ax.texts if text.get_text()])
+    found = boxes(figure, [text for text in (*ax.texts, *words.texts) if text.get_text()])
     assert not any(a.overlaps(b) for i, a in enumerate(found) for b in found[:i])
+    assert all(figure.bbox.containsx(box.x0) and figure.bbox.containsx(box.x1) for box in found)
 
 
 def test_arms_of_one_seed_are_joined_and_means_are_written():
