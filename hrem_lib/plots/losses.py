@@ -19,7 +19,7 @@ COLORS = (IMAGE, TEXT, RELATION, ERROR, *EXTRA[:2], "#000000", GREY)
 
 
 def hand_example(image_emb: np.ndarray, text_emb: np.ndarray, similarity: np.ndarray, gradient: np.ndarray) -> Figure:
-    """Unit vectors in the plane, their cosines, and the gradient of the loss by the cosines.
+    """Unit vectors in the plane, their cosines, and the derivative of the loss with respect to each cosine.
 
     Args:
         image_emb, text_emb: [B,2]
@@ -42,13 +42,13 @@ def hand_example(image_emb: np.ndarray, text_emb: np.ndarray, similarity: np.nda
         right.text(
             j,
             i,
-            f"{gradient[i, j]:+g}" if gradient[i, j] else "0",
+            f"{gradient[i, j]:+g}".replace("-", "−") if gradient[i, j] else "0",
             ha="center",
             va="center",
             color="white" if strong else "black",
         )
     left.set_title("Cosine of picture and caption")
-    right.set_title("Loss by cosine: −1 pull, +1 push")
+    right.set_title("Gradient of the loss: −1 pulls, +1 pushes")
     return figure
 
 
@@ -60,13 +60,13 @@ def triplet_landscape(
     Args:
         positive [n], negative [m]: angles in degrees
         loss: [m,n], row = negative
-        step: minus the gradient by the positive's and by the negative's angle, each [m,n]
+        step: minus the derivative with respect to the positive's and the negative's angle, each [m,n]
         title: the finding
     """
     figure, ax = plt.subplots(figsize=(6.4, 4.6))
     extent = (positive[0], positive[-1], negative[0], negative[-1])
     image = ax.imshow(loss, origin="lower", extent=extent, aspect="auto", cmap="cividis")
-    ax.contour(positive, negative, loss, levels=[1e-6], colors="white", linewidths=1.5, linestyles="--")
+    ax.contour(positive, negative, loss, levels=[0.01], colors="white", linewidths=1.5, linestyles="--")
     every = max(1, len(positive) // 10)
     cut = (slice(every // 2, None, every),) * 2
     arrows = positive[cut[0]], negative[cut[0]], step[0][cut], step[1][cut]
@@ -162,6 +162,26 @@ def effective_numbers(
         ax.axvline(n, color=ERROR, linestyle=":", linewidth=1)
         ax.text(n, 1.75 * all_of_them, f"{label} ", color=ERROR, fontsize=9, va="top", ha="right")
     ax.legend(fontsize=9, loc="lower left", bbox_to_anchor=(0, 0.1))
+    return figure
+
+
+def negative_weights(weights: dict[str, np.ndarray], title: str) -> Figure:
+    """Which negatives a loss pushes: share of the whole push against the place of the negative, nearest first.
+
+    Args:
+        weights: {loss: shares [negatives], sum one}
+        title: the finding
+    """
+    figure, ax = plt.subplots(figsize=(7.2, 3.8))
+    for (label, values), color, marker in zip(weights.items(), COLORS, MARKERS, strict=False):
+        places = np.arange(1, len(values) + 1)
+        ax.plot(places, 100 * values, color=color, marker=marker, markevery=0.1, markersize=5, label=label)
+    ax.set(xscale="log", xlabel="place of the negative (1 = nearest to the anchor)", ylabel="share of the push (%)")
+    ax.set(xlim=(0.9, 1.1 * len(values)), ylim=(0, None), title=title)
+    ticks = [1, 2, 3, 5, 10, 20, 50, len(values)]
+    ax.set_xticks(ticks, [*map(str, ticks)])
+    ax.minorticks_off()
+    ax.legend(fontsize=9)
     return figure
 
 
