@@ -48,7 +48,7 @@ def hand_example(image_emb: np.ndarray, text_emb: np.ndarray, similarity: np.nda
             color="white" if strong else "black",
         )
     left.set_title("Cosine of picture and caption")
-    right.set_title("Gradient of the loss: −1 pulls, +1 pushes")
+    right.set_title("Gradient: −1 pulls, +1 pushes")
     return figure
 
 
@@ -72,7 +72,7 @@ def triplet_landscape(
     arrows = positive[cut[0]], negative[cut[0]], step[0][cut], step[1][cut]
     ax.quiver(*arrows, color="white", angles="uv", scale=26, width=0.005)
     ax.set(xlabel="angle of anchor and positive (degrees)", ylabel="angle of anchor and negative (degrees)")
-    ax.text(0.03, 0.95, "loss 0: nothing to learn", transform=ax.transAxes, color="white", va="top", weight="bold")
+    ax.text(0.03, 0.93, "loss 0: nothing to learn", transform=ax.transAxes, color="white", va="top", weight="bold")
     figure.colorbar(image, ax=ax, label="loss of the triplet", fraction=0.046, pad=0.02)
     ax.set_title(title)
     return figure
@@ -166,22 +166,24 @@ def effective_numbers(
 
 
 def negative_weights(weights: dict[str, np.ndarray], title: str) -> Figure:
-    """Which negatives a loss pushes: share of the whole push against the place of the negative, nearest first.
+    """Which negatives a loss pushes: the share of its push that the k nearest get, against k.
 
     Args:
-        weights: {loss: shares [negatives], sum one}
+        weights: {loss: shares [negatives], nearest first, sum one}
         title: the finding
     """
     figure, ax = plt.subplots(figsize=(7.2, 3.8))
     for (label, values), color, marker in zip(weights.items(), COLORS, MARKERS, strict=False):
+        style = "-" if marker in MARKERS[:2] else "--"
         places = np.arange(1, len(values) + 1)
-        ax.plot(places, 100 * values, color=color, marker=marker, markevery=0.1, markersize=5, label=label)
-    ax.set(xscale="log", xlabel="place of the negative (1 = nearest to the anchor)", ylabel="share of the push (%)")
-    ax.set(xlim=(0.9, 1.1 * len(values)), ylim=(0, None), title=title)
-    ticks = [1, 2, 3, 5, 10, 20, 50, len(values)]
+        ax.plot(places, 100 * values.cumsum(), style, color=color, label=label)
+        few = places[[p - 1 for p in (1, 2, 3, 5, 10, 20, 50) if p <= len(values)]]
+        ax.plot(few, 100 * values.cumsum()[few - 1], marker, color=color, markersize=5)
+    ax.set(xscale="log", xlabel="k", ylabel="share of the push at the k nearest (%)", ylim=(0, 103), title=title)
+    ticks = [1, 2, 3, 5, 10, 20, 50, len(next(iter(weights.values())))]
     ax.set_xticks(ticks, [*map(str, ticks)])
     ax.minorticks_off()
-    ax.legend(fontsize=9)
+    ax.legend(fontsize=9, loc="lower right")
     return figure
 
 

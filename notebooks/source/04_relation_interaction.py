@@ -400,7 +400,7 @@ assert 10 < changed < 34 and min(hits.values()) > 80 and sides[0][0] > sides[0][
 # query has no batch at all. Besides, the interaction would have to run on a query together with every stored item. So the encoders alone are kept. Encoding N pairs then costs 2N network runs, and one
 # query a single run.
 #
-# The higher bars are no gain. With the partner in the batch {{ sides[0][0] }} pictures find their caption and {{ sides[0][1] }} lose it (other shuffles: 7 to 12 against 1 to 5). But these pictures have **attended to their own caption** before
+# The higher bars are no gain. With the partner in the batch {{ sides[0][0] }} own captions are found anew and {{ sides[0][1] }} lost (other shuffles: 7 to 12 against 1 to 5). But these pictures have **attended to their own caption** before
 # the search: a part of the answer is already in the query. With the partner elsewhere it is {{ sides[1][0] }} against {{ sides[1][1] }}, a difference that chance can explain.
 #
 # ## The paper, the released code, and this library
