@@ -175,11 +175,10 @@ def negative_weights(weights: dict[str, np.ndarray], title: str) -> Figure:
     figure, ax = plt.subplots(figsize=(7.2, 3.8))
     for (label, values), color, marker in zip(weights.items(), COLORS, MARKERS, strict=False):
         style = "-" if marker in MARKERS[:2] else "--"
-        places = np.arange(1, len(values) + 1)
-        ax.plot(places, 100 * values.cumsum(), style, color=color, label=label)
-        few = places[[p - 1 for p in (1, 2, 3, 5, 10, 20, 50) if p <= len(values)]]
-        ax.plot(few, 100 * values.cumsum()[few - 1], marker, color=color, markersize=5)
-    ax.set(xscale="log", xlabel="k", ylabel="share of the push at the k nearest (%)", ylim=(0, 103), title=title)
+        few = [k - 1 for k in (1, 2, 3, 5, 10, 20, 50) if k <= len(values)]
+        ax.plot(np.arange(1, len(values) + 1), 100 * values.cumsum(), style + marker, markevery=few, markersize=5,
+                color=color, label=label)  # fmt: skip
+    ax.set(xscale="log", xlabel="k nearest negatives", ylabel="their share of the push (%)", ylim=(0, 103), title=title)
     ticks = [1, 2, 3, 5, 10, 20, 50, len(next(iter(weights.values())))]
     ax.set_xticks(ticks, [*map(str, ticks)])
     ax.minorticks_off()

@@ -208,7 +208,7 @@ def p_and_A(regions):
     return p, graph.connection(p, share=0.5)
 
 (p, A), (nudged_p, nudged_A) = p_and_A(some_regions), p_and_A(some_regions + 1e-5 * torch.randn(8, 12, 64, generator=draw_numbers))
-print(f"after a small change of all regions: {int((p != nudged_p).sum())} of {p.numel()} entries of p differ, {int((A != nudged_A).sum())} of A")
+print(f"after a small change of all regions: {int((p != nudged_p).sum())} of {p.numel()} entries of p differ, {int((nudged_A != A).sum())} of A")
 print(f"the table of the batch of 128 pairs, once: {128 * 128 * 36 * 20 * 4 / 1e6:.0f} MB")
 assert (p != nudged_p).float().mean() > 0.5 and torch.equal(A, nudged_A)
 
@@ -546,9 +546,11 @@ for way, peak in peaks.items():
 # where sm is the softmax over each row and $\mathrm{KL}(p \Vert g) = \sum p \log (p / g)$, the mean over rows, weight 10. No gradient reaches G or
 # the encoders: only the two MLPs learn from it.
 #
-# **By hand**, with the four nodes: the guide's row of picture 1 is (0.840, 0.276). Its softmax is
-# (e^0.840, e^0.276) / (2.317 + 1.318) = (0.637, 0.363). If the row of S were (2, 0), with the softmax (0.881, 0.119), then
-# KL = 0.881 log(0.881/0.637) + 0.119 log(0.119/0.363) = 0.285 - 0.133 = **0.152**.
+# **By hand**, the row of picture 1 of the four nodes:
+#
+# - The guide's row is (0.840, 0.276). Its softmax is (e^0.840, e^0.276) / (2.317 + 1.318) = (0.637, 0.363).
+# - If the row of S were (2, 0), its softmax would be (0.881, 0.119).
+# - KL = 0.881 log(0.881/0.637) + 0.119 log(0.119/0.363) = 0.285 - 0.133 = **0.152**.
 
 # %%
 def row_kl_by_loop(scores, guide):

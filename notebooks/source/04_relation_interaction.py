@@ -259,8 +259,8 @@ def standalone_layer(v, u, bias, image_layer, text_layer):
     for own, other, across, within, layer, name in (
         (v, u, i2t, i2i, image_layer, "i"), (u, v, t2i, t2t, text_layer, "t"),
     ):
-        heard, blocks[f"{name} across"] = layer.cross(own[None], other[None], bias=across, return_weights=True)
-        own = layer.cross_norm(own + heard[0])
+        attended, blocks[f"{name} across"] = layer.cross(own[None], other[None], bias=across, return_weights=True)
+        own = layer.cross_norm(own + attended[0])
         own, blocks[f"{name} within"] = layer.encoder(own[None], bias=within, return_weights=True)
         outputs.append(F.normalize(own[0], dim=-1))
     return *outputs, blocks
@@ -384,8 +384,8 @@ changed = int((best["v̄, ū, partner in the batch"] != best["v̄, ū, partner e
 print("own caption first, of 200 pictures:", hits)
 print(f"first answers that change with the batch mates: {changed} of 200")
 plain, *other = right.values()
-sides = [(int((each & ~plain).sum()), int((plain & ~each).sum())) for each in other]  # found anew, lost
-print("against plain v, u, found anew and lost: partner in the batch {}, partner elsewhere {}".format(*sides))
+sides = [(int((each & ~plain).sum()), int((plain & ~each).sum())) for each in other]  # newly found, lost
+print("against plain v, u, newly found and lost: partner in the batch {}, partner elsewhere {}".format(*sides))
 
 # %%
 plots.show(
@@ -400,7 +400,7 @@ assert 10 < changed < 34 and min(hits.values()) > 80 and sides[0][0] > sides[0][
 # query has no batch at all. Besides, the interaction would have to run on a query together with every stored item. So the encoders alone are kept. Encoding N pairs then costs 2N network runs, and one
 # query a single run.
 #
-# The higher bars are no gain. With the partner in the batch {{ sides[0][0] }} own captions are found anew and {{ sides[0][1] }} lost (other shuffles: 7 to 12 against 1 to 5). But these pictures have **attended to their own caption** before
+# The higher bars are no gain. With the partner in the batch {{ sides[0][0] }} more own captions are found and {{ sides[0][1] }} lost. But these pictures have **attended to their own caption** before
 # the search: a part of the answer is already in the query. With the partner elsewhere it is {{ sides[1][0] }} against {{ sides[1][1] }}, a difference that chance can explain.
 #
 # ## The paper, the released code, and this library

@@ -128,6 +128,8 @@ assert abs(collapsed.loss.item() - 51.2) < 0.01
 #
 # $$L = L(v, u) + L(\bar v, \bar u) + L(\bar v, u) + L(v, \bar u) + 10\, L_{reg}$$
 #
+# The last four terms start after a warm-up (notebook 06).
+#
 # **What is the regularizer for?** The MLPs of (9) make the relevance across the modalities. The four losses reach them only through λS in the attention, which changes
 # v̄ and ū little (notebook 04). $L_{reg}$ gives them a target of their own: near embeddings should be relevant, far ones less so, as within a modality. It also keeps the contrasts
 # of S small. The embeddings in the target are detached, so no embedding moves to please it: its gradient reaches the two MLPs alone.
@@ -352,8 +354,9 @@ plots.show(figures.effective_numbers(dims, curves, {"released code": 512}, 127, 
 # **What you should see** at n = 512: {{ curves["sample model before training"][6]:.0f }} captions have a chance before training, and {{ curves["sample model, trained"][6]:.0f }} with the trained model. Its hardest wrong caption
 # is drawn with probability {{ top:.2f }}. **Predict first**: the answer is *fewer than 10*. The same formula with the same n is nearly random sampling at first and becomes hard mining while the model learns.
 #
-# This sample model was trained with n = 64, half its width, as 512 is half of the paper's 1,024. At its own n about {{ curves["sample model, trained"][3]:.0f }} captions have a chance. Does it matter?
-# The same training with n = 512 (`hrem train sample --loss.sampling_dim 512`) has a lower dev rSum in each epoch, but at the end only by three points, 518.5 against 521.5.
+# This sample model was trained with n = 64, half its width, as 512 is half of the paper's 1,024. At its own n about {{ curves["sample model, trained"][3]:.0f }} captions have a chance.
+#
+# Does n matter? The same training with n = 512 (`hrem train sample --loss.sampling_dim 512`) has a lower dev rSum in each epoch. At the end it is 518.5 against 521.5.
 # One seed each does not separate the two. n = 64 is faster at the start, and not clearly better at the end.
 
 # %%
@@ -488,8 +491,8 @@ assert table["random"][1] < table["4 x 32"][1] and table["random"][2] < table["1
 # (k-means can give slightly different clusters on another processor. So a test of this notebook compares only the order of these numbers.)
 #
 # **What you should see**: the smaller P, the harder the batch. More mates show the same action ({{ table["random"][2]:.1f }} in a random batch, {{ table["4 x 32"][2]:.1f }} for 4 × 32), and more wrong
-# captions come within the margin. With our P × K = 16 × 8 the change is small, because a picture meets only 7 mates of its own
-# cluster among 127.
+# captions come within the margin. With our P × K = 16 × 8 the change is small: only 7 of a picture's 127 mates come from its
+# own cluster.
 #
 # It has a price. An epoch of 39 random batches shows nearly all 5,000 captions once. A neighbor batch takes one random caption of each of its pictures. A
 # picture comes 5 times in an epoch, so each of its captions has the chance $1 - 0.8^5 = 0.67$ to be seen.
@@ -507,7 +510,7 @@ assert abs(shares["random"] - 0.998) < 0.001 and abs(shares["neighbor"] - 0.67) 
 # %% [markdown]
 # **What you should see**: all pictures in both, but only {{ shares["neighbor"]:.2f }} of the captions with neighbor batches.
 
-# %% [markdown]
+# %% [markdown] quoted="1.9: the released code's cut-off for COCO"
 # ## Paper, code, here
 #
 # | topic | paper | released code | here |
@@ -877,6 +880,6 @@ check("05e", neighbor_batch)
 # - InfoNCE pushes all negatives of the batch, weighted by a softmax, and never stops. The triplet loss stops at its margin.
 # - Neighbor batches bring hard negatives (and related graph neighbors) into a batch. The price: pictures repeat, and captions are left out.
 #
-# **Words introduced**: anchor, positive, negative, margin, collapse, distance-weighted sampling, effective number, temperature, neighbor batch.
+# **Words introduced**: anchor, positive, negative, margin, collapse, distance-weighted sampling, effective number, temperature, InfoNCE, neighbor batch.
 #
 # **Next**: [06 Does it learn, and how do we know?](06_training.ipynb)
