@@ -28,7 +28,7 @@ plots.show(
 #
 # 1. compute one row of attention under A and S by hand, and write the whole layer in 15 lines;
 # 2. tell the two mechanisms of the paper apart, Fusion and Standalone;
-# 3. say what the interaction changes, what it does not, and why it stays behind after training.
+# 3. say what the interaction changes, what it does not, and why it is dropped after training.
 #
 # **Predict first.** The layer has learned query and key weights, as every attention has. In the trained model, who decides how
 # much node i attends to node j: (a) mostly the learned scores, (b) scores and relevance alike, (c) almost only A and S? Section 3 measures it.
@@ -72,7 +72,7 @@ plots.show(
 # **What you should see**: the first axis counts sequences. It is B = 8 for the regions and 1 for the tokens. The second axis counts the members of a sequence: 12 regions, or 2B = 16 tokens. Two consequences:
 #
 # - The order of a batch means nothing, so there is no positional encoding. Shuffle the pairs, and the outputs are shuffled alike (exercise 04b).
-# - The result for a picture depends on who else is in the batch. That is wanted in training, and it is why the layer stays behind afterwards (section 6).
+# - The result for a picture depends on who else is in the batch. That is wanted in training, and for this reason the layer is dropped afterwards (section 6).
 
 # %%
 assert images.fragments.shape[0] == 8 and list(tokens.shape)[:2] == [1, 16]
