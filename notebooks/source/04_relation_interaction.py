@@ -355,7 +355,7 @@ assert (pull[~A] == 0).all() and (pull[A] > 0).all() and abs(others.mean() - 0.2
 
 # %% [markdown]
 # **What you should see**: the gradient reaches a node only where A connects. {{ 100 * others.mean():.0f }} % of it goes to the neighbors: the caption about a
-# surfer *lying* on a board also moves the picture in which somebody *rides* one. This gradient comes from the losses with a bar, L(v̄,ū), L(v̄,u) and L(v,ū) (notebook 05). Lesson 09 asks whether it helps.
+# surfer *lying* on a board also moves the picture in which somebody *rides* one. This gradient comes from the losses with a bar, L(v̄,ū), L(v̄,u) and L(v,ū) (notebook 05). [Lesson 09](09_does_it_help.ipynb) asks whether it helps.
 #
 # ### At test time nothing of this runs
 #

@@ -401,7 +401,7 @@ plots.show(figures.negative_weights(profile, "At T = 0.07 InfoNCE pushes more ne
 # triplet loss. So both losses have one number that says how hard the negatives are. In InfoNCE it is learned, and all negatives count at once, without the noise of a draw. That is simpler.
 #
 # The price is the margin. A triplet that has its margin gives no gradient. InfoNCE never stops: {{ 100 * outside["InfoNCE, T = 0.07"]:.0f }} % of its push (T = 0.07) goes to negatives beyond the margin.
-# It also needs large batches, because all its negatives come from the batch. The paper chose the triplet loss, so this course does. Lesson 09 compares training runs with both.
+# It also needs large batches, because all its negatives come from the batch. The paper chose the triplet loss, and so does this course. [Lesson 09](09_does_it_help.ipynb) compares training runs: does the relation part help with InfoNCE, too?
 
 # %% [markdown]
 # ## 6. Who should share a batch?
