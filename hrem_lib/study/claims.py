@@ -40,7 +40,7 @@ class Difference(NamedTuple):
     @property
     def p(self) -> float:
         """Two-sided paired t-test over seeds: how often so large a mean comes of luck alone."""
-        return float(ttest_1samp(self.seeds, 0.0).pvalue)
+        return float(ttest_1samp(self.seeds, 0.0)[1])
 
     @property
     def detectable(self) -> float:
