@@ -42,7 +42,7 @@ def attention_maps(panels: dict[str, np.ndarray], names: Sequence[str], title: s
         names: R
         title: the finding
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(10, 5.7), sharey=True)
+    figure, axes = plt.subplots(1, len(panels), figsize=(10, 5.5), sharey=True)
     names = [f"{k} {name}" for k, name in enumerate(names)]
     for ax, (head, weights) in zip(axes, panels.items(), strict=True):
         last = ax is axes[-1]

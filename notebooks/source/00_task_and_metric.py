@@ -244,8 +244,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Picture 4 shows an orange ball and a green skirt. The first wrong caption tells of a *green ball*. Both words are facts of the picture, but they do not belong together there.
-# A set of facts cannot tell.
+# Picture 4 shows an orange ball and a green skirt. The first wrong caption is about a *green ball*. Both words are facts of the picture, but they do not belong together there.
+# A set of facts does not say so.
 
 # %%
 queries = [3, 0, 20]

@@ -232,12 +232,12 @@ plots.show(
     draw.word_attention(texts.weights[0][row].mean(0)[:n, :n].numpy(), shown_words,
                         {"regions": region_share.numpy(), "words": word_share.numpy()},
                         "In this model a region attends to one region, and a word to all words nearly alike"),
-    "Left: attention between the words of one caption. Right: the share of the fragments that a row attends to (their effective number divided by their number), a mark for each of the 8 heads.",
+    "Left: attention between the words of one caption. Right, a mark for each of the 8 heads: the share of the fragments that a row attends to. It is the effective number divided by the number of fragments.",
     "Left: a heat map of dull colors, all weights between 0.04 and 0.11. Right: marks for regions near the bottom; marks for words at the top, most of them at the line of a plain mean.",
 )  # fmt: skip
 
 # %% [markdown]
-# **What you should see**: in each head a region attends to {{ 100 * region_share.mean():.0f }} % of the regions (within 2). That is little more than one of 12, and it is not the region itself. A word attends to nearly all words: to {{ 100 * word_share.min():.0f }} % of them or more
+# **What you should see**: in each head a region attends to {{ 100 * region_share.mean():.0f }} % of the regions (within 2). That is little more than one of 12, and itself no more than any other. A word attends to nearly all words: to {{ 100 * word_share.min():.0f }} % of them or more
 # in each head (within 5). Why? Section 2 has the reason: scores grow with the *square* of the length of the rows. Region rows come from a linear layer without a bound, and are long. Word rows are means of GRU states, which lie between -1 and 1,
 # and are short. If that is the reason, longer word rows must make sharper maps. We multiply them:
 
@@ -263,7 +263,7 @@ assert share < 0.6
 # | paper | code | value or shape |
 # |---|---|---|
 # | $\beta$ | `mix` (`model.pool_mix`) | 0.8 |
-# | $k$ | `k` (`model.pool_k`) | 2; the paper's letter is 1 |
+# | $k$ | `k` (`model.pool_k`) | 2; the paper's formula has 1 |
 # | $R$, $R^V$ | `fragments`, `context` | [B,n,D] |
 # | $v$ | `emb` | [B,D] |
 #
@@ -386,7 +386,7 @@ for name, without in (("pictures", ranks(image_max, texts.pooled)), ("captions",
 # - (c) Captions depend on their context: without it R@1 is {{ found["captions without context"][0]:.1f }} (image to text) and {{ found["captions without context"][1]:.1f }} (text to image).
 #
 # So a weight in a formula is not a share: the same 0.2 became a tenth in pictures and three quarters in captions. And a part is worth what is lost without it: here the shortest of the four costs least, and the longest most.
-# (No part was trained again; a model that is *trained* without a part may do better than these dots.)
+# (No part was trained again; a model that is *trained* without a part may do better than these numbers.)
 
 # %% [markdown]
 # ## What differs
