@@ -218,9 +218,9 @@ def heat_map(
     if rows is not None:
         ax.set_yticks(range(len(rows)), [*map(plain, rows)])
     if columns is not None:
-        turn: dict[str, Any] = (
-            {"rotation": 45, "ha": "right"} if max(map(len, columns), default=0) > 3 else {"ha": "center"}
-        )
+        turn: dict[str, Any] = {"ha": "center"}
+        if max(map(len, columns), default=0) > 3:  # a label ends at the middle of its column
+            turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         ax.set_xticks(range(len(columns)), [*map(plain, columns)], **turn)
     if numbers:
         middle = np.nanmean([image.norm.vmin, image.norm.vmax])  # pyright: ignore[reportCallIssue, reportArgumentType]  # numbers after imshow
