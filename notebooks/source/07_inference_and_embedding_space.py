@@ -1001,4 +1001,4 @@ check("07e", rerank)
 #
 # **Words introduced**: PCA, UMAP, gap, mixing, hub, k-occurrence, twin, support, re-ranking.
 #
-# **Next**: in [08](08_reproducing_the_paper.ipynb) the same measuring is turned on the paper itself: how close are we, and how would you know?
+# **Next**: [08](08_reproducing_the_paper.ipynb) turns to the paper itself: how close are we to its numbers, and how would you know?
