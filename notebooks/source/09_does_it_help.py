@@ -469,15 +469,15 @@ check("09b", holm)
 #
 # <details><summary>Hint 2: calls</summary>
 #
-# `math.floor(x + 0.5)`, or `int(x + 0.5)`: the nearest whole number, halves upward (`round` takes halves to the even one). `max(1, ...)`.
+# `math.floor(x + 0.5)`: the nearest whole number, halves upward (`round` takes halves to the even one). `max(1, ...)`.
 # </details>
 #
 # <details><summary>Hint 3: skeleton</summary>
 #
 # ```python
 # seconds = warm_up * ... + (epochs - warm_up) * ...
-# longer = max(1, int(... + 0.5))
-# return longer, max(1, int(longer * ... + 0.5))
+# longer = max(1, math.floor(... + 0.5))
+# return longer, max(1, math.floor(longer * ... + 0.5))
 # ```
 # </details>
 
@@ -501,8 +501,8 @@ def equal_cost(base_seconds, arm_seconds, epochs, warm_up, decay):
     """
     # BEGIN SOLUTION
     seconds = warm_up * base_seconds + (epochs - warm_up) * arm_seconds
-    longer = max(1, int(seconds / base_seconds + 0.5))
-    return longer, max(1, int(longer * decay / epochs + 0.5))
+    longer = max(1, math.floor(seconds / base_seconds + 0.5))
+    return longer, max(1, math.floor(longer * decay / epochs + 0.5))
     # END SOLUTION
 
 # %% tags=["exercise"]
