@@ -494,7 +494,8 @@ check("09b", holm)
 def equal_cost(base_seconds, arm_seconds, epochs, warm_up, decay):
     """Epochs of a base that costs as much as an arm, and the epoch after which its learning rate falls.
 
-    Both are rounded to the nearest whole number, halves upward, and are at least 1; the second is a share of the rounded first.
+    Both are rounded to the nearest whole number, halves upward, and are at least 1.
+    The second is a share of the rounded first.
     Args: base_seconds, arm_seconds: an epoch of the base, an epoch of the arm with its relation part; epochs: of the arm;
         warm_up: how many of them are still without the relation part; decay: the arm's rate falls after this epoch
     Returns: (epochs of the base, the base's rate falls after this epoch)
