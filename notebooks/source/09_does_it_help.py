@@ -15,7 +15,7 @@
 # One good answer for each exercise, with its idea, the usual mistake and the cost; the lesson is [09_does_it_help](../09_does_it_help.ipynb).
 
 # %% tags=["setup"]
-import itertools, numpy as np, scipy, torch
+import itertools, math, numpy as np, scipy, torch
 from hrem_lib import checkpoints, data, interaction, plots, sampling
 from hrem_lib.exercises import check
 from hrem_lib.plots import evidence
@@ -480,11 +480,7 @@ check("09b", holm)
 #
 # <details><summary>Hint 2: calls</summary>
 #
-<<<<<<< HEAD
-# `int(x + 0.5)`: the nearest whole number, halves upward (`round` takes halves to the even one). `max(1, ...)`.
-=======
 # `math.floor(x + 0.5)`: the nearest whole number, halves upward (`round` takes halves to the even one). `max(1, ...)`.
->>>>>>> w-l9
 # </details>
 #
 # <details><summary>Hint 3: skeleton</summary>
