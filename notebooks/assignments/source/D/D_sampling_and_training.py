@@ -47,9 +47,10 @@ import tempfile
 from pathlib import Path
 import numpy as np
 import torch
-from hrem_lib import config, training
+from hrem_lib import checkpoints, config, data, evaluation, metrics, training
 from hrem_lib.exercises import Wrong, expect_close, expect_shape
 from hrem_lib.exercises.grading import expect_type, gradient, part, total, unchanged
+from hrem_lib.study import claims, results
 
 SEED = {{data_seed}}  # your course's
 
@@ -306,12 +307,17 @@ SMALL = {
 
 
 def train_once(change, seed):
-    """One small run with some settings changed; its figures."""
+    """One small run with some settings changed; its figures, its seconds and the test rank of every query."""
     settings = config.preset("sample").override({**SMALL, **change, "training.seed": seed})
     with tempfile.TemporaryDirectory() as folder:
-        metrics = training.train(settings, Path(folder) / "run")
-    kept = {split: {k: metrics[split][k] for k in ("i2t", "t2i", "rSum")} for split in ("dev", "test")}
-    return {"change": change, "seed": seed, **{k: metrics[k] for k in ("selected_on", "epoch", "versions")}, **kept}
+        found = training.train(settings, Path(folder) / "run")
+        run = checkpoints.load_run(Path(folder) / "run")
+    split = data.open_split(data.sample_dir(), "test")
+    encoded = evaluation.encode_split([(run.model, run.text.encode(split.captions))], split)
+    ranks = metrics.ensemble_ranks(encoded, split.image_of_caption)
+    kept = {name: {k: found[name][k] for k in ("i2t", "t2i", "rSum")} for name in ("dev", "test")}
+    kept["ranks"] = {side: results.pack(r) for side, r in zip(metrics.DIRECTIONS, ranks)}
+    return {"change": change, "seed": seed, **{k: found[k] for k in ("selected_on", "epoch", "versions", "seconds")}, **kept}
 
 # %% answer="D5"
 CHANGE, SEEDS = {}, []  # e.g. {"graph.interaction": "none"}, and at least three seeds of your own
