@@ -168,11 +168,12 @@ def test_recipes_hold_known_settings(line):
 
 def test_tables_are_made_from_the_result_files():
     stored = results.load(ROOT / "results")
-    for page in (ROOT / "README.md", ROOT / "results" / "README.md"):
+    for page in (ROOT / "README.md", *(ROOT / "results").glob("*.md")):
         text = page.read_text(encoding="utf-8")
         assert tables.fill(text, stored) == text, page
     assert "<!-- answer -->\n| |" in README
-    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert "<!-- main -->\n| claim |" in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "results" / "arms.md").read_text(encoding="utf-8")
     shown = re.findall(r"<!-- results (sample|f8k) -->\n(.*?)<!-- end -->", page, re.DOTALL)
     assert [data for data, _ in shown] == ["sample", "f8k"]
     for data, text in shown:

@@ -26,7 +26,15 @@ def test_every_lesson_page_and_module_is_listed():
     wanted = [path.relative_to(ROOT).with_suffix("").as_posix() for path in wanted if path.suffix in (".md", ".ipynb")]
     rooms = {what: names.split() for what, names in LAYERS}
     modules = ["config", *(m for what in ("the method", "training and figures", "the wings") for m in rooms[what])]
-    wanted += ["results/README", "CONTRIBUTING", "CHANGELOG", "api/hrem_lib", *(f"api/{name}" for name in modules)]
+    wanted += [
+        "results/README",
+        "results/claims",
+        "results/arms",
+        "CONTRIBUTING",
+        "CHANGELOG",
+        "api/hrem_lib",
+        *(f"api/{name}" for name in modules),
+    ]
     assert sorted({*wanted} - {*LISTED}) == ["docs/index"]
     assert len(LISTED) == len({*LISTED})
     order = [page.removeprefix("api/") for page in LISTED if page.startswith("api/")]

@@ -20,7 +20,6 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
 from hrem_lib.plots.style import ERROR, EXTRA, GREY, IMAGE, RELATION, ROW, TEXT
-from hrem_lib.study.claims import Difference
 
 # ---- published figures ---------------------------------------------------------------------------------------
 
@@ -297,84 +296,6 @@ def difference_by_disagreement(
     low, high = min(i[0] for i in intervals), max(i[1] for i in intervals)
     ax.set(xlim=(-0.6, len(changed) - 0.4), ylim=(low - 0.3, high + 0.7), ylabel="difference in R@1, points")
     ax.set(xlabel=f"pictures of {images:,} that only one of the two models finds", title=title)
-    return figure
-
-
-def differences(
-    groups: Mapping[str, Sequence[tuple[str, Sequence[Difference | None]]]], panels: Sequence[str]
-) -> Figure:
-    """Differences of rSum with their two intervals, a row a comparison, a panel a data set, the mean at the right.
-
-    Dots: seeds; thick bar: 95 % over pictures; thin line: 95 % over seeds. In color and bold where both leave out 0.
-
-    Args:
-        groups: heading -> (what is compared, a difference or None for each panel), first on top
-        panels: names of the data sets
-    """
-    looks = {"more": (RELATION, "bold"), "less": (ERROR, "bold"), "not separated": (GREY, "normal")}
-    count = sum(1 + len(rows) for rows in groups.values())
-    figure, axes = plt.subplots(1, len(panels), figsize=(ROW[0], 0.29 * count + 1.1), sharey=True, squeeze=False)
-    lines: list[tuple[str, Sequence[Difference | None]]] = []
-    for heading, rows in groups.items():
-        lines += [(heading, ()), *((f"{name}   ".replace(" - ", " \u2212 "), found) for name, found in rows)]
-    for column, (ax, panel) in enumerate(zip(axes[0], panels, strict=True)):
-        every = [found[column] for _, found in lines if found]
-        ends = [end for found in every if found for end in (*found.seeds, *found.pictures)]
-        reach = 1.15 * max((abs(end) for end in ends), default=1.0)  # thin lines may run out of the panel
-        ax.axvline(0, color="black", linewidth=1.8, zorder=1)
-        for y, (_, found) in enumerate(lines):
-            if not found:
-                continue
-            difference, beside = found[column], {"transform": ax.get_yaxis_transform(), "va": "center", "ha": "right"}
-            if difference is None:
-                ax.text(1.17, y, "not run", color=GREY, fontsize=9, **beside)
-                continue
-            color, weight = looks[difference.verdict]
-            ax.plot(np.clip(difference.runs, -reach, reach), [y, y], color=color, linewidth=1)
-            ax.plot(difference.pictures, [y, y], color=color, linewidth=6, alpha=0.45, solid_capstyle="butt")
-            ax.plot(difference.seeds, [y] * len(difference.seeds), "o", color=color, markersize=5, zorder=3)
-            mean = f"{round(difference.mean, 1) + 0.0:+.1f}".replace("-", "\u2212")
-            ax.text(1.17, y, mean, color="#505050" if color == GREY else color, weight=weight, **beside)
-        ax.set(xlim=(-reach, reach), ylim=(len(lines) - 0.4, -1.4), xlabel="difference of test rSum", title=panel)
-        ax.grid(axis="x", color="#E6E6E6", linewidth=0.6)
-        ax.set_axisbelow(True)
-        ax.tick_params(axis="y", length=0)
-        ax.spines["left"].set_visible(False)
-        for side, word in ((-0.03, "second better"), (0.03, "first better")):
-            ax.text(
-                side * reach, -1, word, ha="right" if side < 0 else "left", va="center", fontsize=9, color="#505050"
-            )
-    axes[0][0].set_yticks(range(len(lines)), [name for name, _ in lines])
-    for label, (_, found) in zip(axes[0][0].get_yticklabels(), lines, strict=True):
-        label.set_weight("normal" if found else "bold")
-    return figure
-
-
-def epoch_curves(panels: Sequence[tuple[str, Mapping[str, Sequence[Sequence[float]]], int]], first: int = 2) -> Figure:
-    """Dev rSum after each epoch: a thin line a seed, a thick line their mean with a mark at its best epoch.
-
-    Args:
-        panels: (title, label -> a list of values for each seed, the last epoch at the full learning rate); a label
-            begins with base, fusion or standalone
-        first: epochs before this one are left out
-    """
-    looks = {"base": (GREY, ":", "s"), "fusion": (RELATION, "-", "o"), "standalone": (TEXT, "--", "^")}
-    figure, axes = plt.subplots(1, len(panels), figsize=(ROW[0], 3.9), sharey=True, squeeze=False)
-    for ax, (title, curves, last) in zip(axes[0], panels, strict=True):
-        for label, seeds in curves.items():
-            color, style, marker = looks[label.partition(",")[0]]
-            values = np.array(seeds)[:, first - 1 :]
-            epochs, mean = range(first, first + values.shape[1]), values.mean(0)
-            ax.plot(epochs, values.T, style, color=color, linewidth=0.8, alpha=0.6)
-            best = [int(mean.argmax())]
-            ax.plot(epochs, mean, style, color=color, linewidth=2.5, label=label, marker=marker, markevery=best)
-        ax.axvline(last + 0.5, color="black", linewidth=0.8)
-        ax.annotate(" rate / 10", (last + 0.5, 0.02), xycoords=("data", "axes fraction"), fontsize=9)
-        ax.set(title=title, xlabel="epoch")
-        ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-        ax.grid(color="#E6E6E6", linewidth=0.8)
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 0.1), fontsize=9)
-    axes[0][0].set_ylabel("dev rSum")
     return figure
 
 

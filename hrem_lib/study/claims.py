@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 
 from hrem_lib.errors import UserError
 from hrem_lib.metrics import DIRECTIONS, RECALLS
 from hrem_lib.study.results import unpack
 
 WORLDS = {"sample": "sample world", "photographs": "photographs"}  # the two data sets on which claims are tested
+SCHEDULES = {"half": "half", "whole": "whole"}  # the two schedules of the main claims, on the photographs
 
 
 class Difference(NamedTuple):
@@ -33,6 +36,11 @@ class Difference(NamedTuple):
         """`more` or `less` if both intervals leave 0 out on that side, else `not separated`."""
         low, high = min(self.pictures[0], self.runs[0]), max(self.pictures[1], self.runs[1])
         return "more" if low > 0 else "less" if high < 0 else "not separated"
+
+    @property
+    def p(self) -> float:
+        """Two-sided paired t-test over seeds: how often so large a mean comes of luck alone."""
+        return float(ttest_1samp(self.seeds, 0.0).pvalue)
 
     @property
     def detectable(self) -> float:
@@ -88,13 +96,17 @@ def queries(result: dict, subset: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return i2t, t2i, np.array([c == "1" for c in chosen])
 
 
-def claims() -> list[dict]:
-    """The claims that are tested: the sentence, and for each study the two arms compared (`claims.yaml`)."""
-    return yaml.safe_load((Path(__file__).resolve().parent / "claims.yaml").read_text(encoding="utf-8"))
+def claims(kind: str = "others") -> list[dict]:
+    """The claims that are tested: the sentence, and for each study the two arms compared (`claims.yaml`).
+
+    Args:
+        kind: `main`, the eight of the main table, with the `SCHEDULES` for keys; or `others`, with `WORLDS`
+    """
+    return yaml.safe_load((Path(__file__).resolve().parent / "claims.yaml").read_text(encoding="utf-8"))[kind]
 
 
 def tested(results: list[dict], claim: dict, world: str) -> Difference | None:
-    """The difference that tests a claim in one of `WORLDS`; None if its runs are not (all) there."""
+    """The difference that tests a claim in one of `WORLDS` (`SCHEDULES`); None if its runs are not (all) there."""
     arms = claim.get(world, [])
     runs = [{r["seed"] for r in results if f"{r['study']}/{r['arm']}" == arm} for arm in arms]
     if not arms or len(set.intersection(*runs)) < 2:
@@ -102,8 +114,67 @@ def tested(results: list[dict], claim: dict, world: str) -> Difference | None:
     return difference(results, *arms, subset=claim.get("subset", ""))
 
 
+def holm(values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: p values of several tests, each as large as a family-wise error of 5 % needs it.
+
+    The smallest of m is multiplied by m, the next by m - 1, ...; none is smaller than one before it (Holm 1979).
+    """
+    order = sorted(range(len(values)), key=lambda test: values[test])
+    corrected, largest = [0.0] * len(values), 0.0
+    for place, test in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - place) * values[test]))
+        corrected[test] = largest
+    return corrected
+
+
+class MainClaim(NamedTuple):
+    """A main claim on one schedule."""
+
+    claim: dict
+    schedule: str  # of `SCHEDULES`
+    found: Difference | None  # None: not (all) run
+    p: float  # after Holm's correction over all main claims that were run
+
+    @property
+    def verdict(self) -> str:
+        """`held`, `the opposite`: both intervals and the corrected p leave out 0; else `not separated`; `not run`."""
+        if self.found is None:
+            return "not run"
+        separated = self.found.verdict != "not separated" and self.p < 0.05
+        return _verdict(self.found, self.claim["expects"]).strip("*") if separated else "not separated"
+
+
+def main_claims(results: list[dict]) -> list[MainClaim]:
+    """The eight claims, each on the schedules on which it is asked, with corrected p values."""
+    rows = [
+        (claim, name, tested(results, claim, name)) for claim in claims("main") for name in SCHEDULES if name in claim
+    ]
+    corrected = iter(holm([found.p for _, _, found in rows if found]))
+    return [MainClaim(claim, name, found, next(corrected) if found else 1.0) for claim, name, found in rows]
+
+
+def main_table(results: list[dict]) -> str:
+    """Markdown table of the eight claims; bold where a difference is separated after correction."""
+    lines = [
+        "| claim | compared | schedule | seeds | test rSum | over pictures | over seeds | could see | p (Holm) | |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in main_claims(results):
+        cells = [row.claim["claim"], row.claim["compared"], SCHEDULES[row.schedule]]
+        if found := row.found:
+            cells += [str(len(found.seeds)), f"{found.mean:+.1f}"]
+            cells += [f"{low:+.1f} to {high:+.1f}" for low, high in (found.pictures, found.runs)]
+            cells += [f"{found.detectable:.1f}", "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"]
+        else:
+            cells += ["–"] * 6
+        lines.append(
+            f"| {' | '.join(cells)} | {row.verdict if row.verdict.startswith('not') else f'**{row.verdict}**'} |"
+        )
+    return "\n".join(lines)
+
+
 def claims_table(results: list[dict]) -> str:
-    """Markdown table: each claim, and what the runs on either data set say of it; a dash where it is not asked."""
+    """Markdown table of all other claims, and what the runs on either data set say; a dash where it is not asked."""
     lines = [f"| claim | compared | {' | '.join(WORLDS.values())} |", "|---|---|---|---|"]
     for claim in claims():
         cells = []

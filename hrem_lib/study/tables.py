@@ -11,7 +11,7 @@ from hrem_lib.errors import UserError
 from hrem_lib.files import write_bytes
 from hrem_lib.metrics import RECALLS
 from hrem_lib.study import hard_pictures
-from hrem_lib.study.claims import claims_table, difference, queries
+from hrem_lib.study.claims import claims_table, difference, main_table, queries
 from hrem_lib.study.results import from_run, load, write
 
 ARMS = {"none": "base (no instance-level part)", "fusion": "HREM, fusion", "standalone": "HREM, standalone"}
@@ -98,20 +98,20 @@ def answer_table(results: list[dict]) -> str:
     return "\n".join(lines)
 
 
-BLOCK = re.compile(r"(<!-- (results|subsets|claims|answer) ?([\w-]*) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (results|subsets|main|claims|answer) ?([\w-]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill(text: str, results: list[dict]) -> str:
-    """`text` with every block made anew: `<!-- results STUDY -->`, `subsets STUDY`, `claims`, `answer`."""
+    """`text` with every block made anew: `<!-- results STUDY -->`, `subsets STUDY`, `main`, `claims`, `answer`."""
     makers = {
-        "results": table, "subsets": subset_table, "claims": lambda found, _: claims_table(found),
-        "answer": lambda found, _: answer_table(found),
+        "results": table, "subsets": subset_table, "main": lambda found, _: main_table(found),
+        "claims": lambda found, _: claims_table(found), "answer": lambda found, _: answer_table(found),
     }  # fmt: skip
     return BLOCK.sub(lambda found: f"{found[1]}{makers[found[2]](results, found[3])}\n{found[4]}", text)
 
 
 def publish(runs: list[Path], folder: Path, readme: Path) -> list[Path]:
-    """Add finished runs to the result files, and make the tables of `readme` and of the folder's own README anew.
+    """Add finished runs to the result files, and make the tables of `readme` and of the folder's own pages anew.
 
     Returns:
         the pages made anew
@@ -127,7 +127,7 @@ def publish(runs: list[Path], folder: Path, readme: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     for result in new:
         write(result, folder)
-    pages = [page for page in (readme, folder / "README.md") if page.is_file()]
+    pages = [readme, *sorted(folder.glob("*.md"))]
     for page in pages:
         write_bytes(page, fill(page.read_text(encoding="utf-8"), load(folder)).encode())
     return pages

@@ -19,7 +19,7 @@
 # alone gives [higher and unfair figures](https://github.com/Paranioar/SGRAF/issues/7).
 #
 # **The mystery.** Lessons 03 to 05 build a machine in which the pictures and captions of a batch attend to each other. Does it help?
-# The end of the course finds out (section 7 of [08](08_reproducing_the_paper.ipynb)). The answer is not what the paper's table suggests.
+# The last lesson finds out ([09](09_does_it_help.ipynb)). The answer is not what the paper's table suggests.
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt, numpy as np
@@ -32,7 +32,7 @@ plots.use_style()
 # %%
 plots.show(
     method.overview(),
-    "The whole method. A dark square holds the number of the lesson that builds the part; 06 trains it all, 08 compares it with the authors' program.",
+    "The whole method. A dark square holds the number of the lesson that builds the part; 06 trains it all, 08 compares it with the authors' program, 09 asks whether it helps.",
     method.ALT,
 )
 

@@ -1,13 +1,13 @@
 # %% [markdown]
 # # How close are we to the paper, and how would you know?
 #
-# **Minutes**: 60 to read, 43 for the exercises · **Needs**: [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb), [04](04_relation_interaction.ipynb) · **Paper**: Sec 3.5, Sec 4 · [notation and words](../docs/notation.md)
+# **Minutes**: 50 to read, 43 for the exercises · **Needs**: [00](00_task_and_metric.ipynb), [02](02_fragment_relations.ipynb), [04](04_relation_interaction.ipynb) · **Paper**: Sec 3.5, Sec 4 · [notation and words](../docs/notation.md)
 #
-# **Sections** (minutes): 1 names (7) · 2 layer by layer (9) · 3 the authors' numbers (7) · 4 intervals (12) · 5 differences (5) · 6 cost (8) · 7 claims (10) · Break it (2)
+# **Sections** (minutes): 1 names (7) · 2 layer by layer (9) · 3 the authors' numbers (7) · 4 intervals (12) · 5 differences (5) · 6 cost (8) · Break it (2)
 #
 # - **In hand**: a library that trains and searches (`hrem_lib`), and a map of its failures.
-# - **Missing**: proof that it computes what the authors computed, and that the method is what helps.
-# - **Today**: same weights, same numbers; how sure a figure is; what a search costs. Section 7 answers the question of lesson 00: *does it help?*
+# - **Missing**: proof that it computes what the authors computed.
+# - **Today**: same weights, same numbers; how sure a number is; what a search costs. Whether the method *helps* is the question of [09](09_does_it_help.ipynb).
 
 # %% [markdown] tags=["solution"]
 # # Solutions to notebook 08: how close are we to the paper, and how would you know?
@@ -19,7 +19,6 @@ import json, math, os, tempfile, numpy as np, torch
 from hrem_lib import attention, checkpoints, config, data, encoders, errors, evaluation, graph, metrics, model, plots, released, text
 from hrem_lib.exercises import check, nb08
 from hrem_lib.plots import reproduction
-from hrem_lib.study import claims, results
 plots.use_style()
 
 # %%
@@ -38,7 +37,7 @@ plots.show(
 # | Do the same weights give the same numbers? | a report, layer by layer | 2, 3 |
 # | Is the score the same? | an interval around the published figure | 4, 5 |
 # | Is the cost the same? | a count of encoder runs and multiply-adds | 6 |
-# | Does the method help? | training with and without it, several seeds | 7 |
+# | Does the method help? | training with and without it, several seeds | lesson 09 |
 #
 # **You will be able to**
 # - load a checkpoint that somebody else wrote, account for every tensor in it, and refuse one that would run code;
@@ -687,94 +686,6 @@ assert 0.9e6 < text_run / D < 1.6e6
 # encoding the query is all that counts until about 1.26 million pictures are stored (with captions of 14 pieces; tolerance 0.3 million), while
 # matching fragments costs more than the query from about 2,500 pictures on.
 #
-# ## 7. Which claims held here?
-#
-# **Idea.** With given weights one can check a program. Whether a *method* is better can only be seen by training: with it, without it, several times. The folder
-# `results/` holds such runs, three seeds each, on the sample world and on 8,000 photographs. Every run kept the rank of every test query, so that two arms can be compared
-# picture by picture.
-#
-# **By hand.** Two arms differ by 3, 1 and 2 points with seeds 0, 1 and 2. The mean is 2, the standard deviation 1. With only three values Student's $t$ is 4.30 (not 1.96), so
-# the half width is 4.30 x 1 / 1.73 = 2.5: from -0.5 to 4.5. Three wins out of three, and yet zero is inside.
-#
-# $$\bar\Delta \pm t_{0.975,\,m-1} \frac{s}{\sqrt{m}}$$
-#
-# | symbol | meaning | by hand |
-# |---|---|---|
-# | $\bar\Delta$, $s$ | mean and standard deviation of the differences, seed by seed | 2, 1 |
-# | $m$ | seeds | 3 |
-# | $t_{0.975,\,m-1}$ | the factor for few values | 4.30 |
-#
-# This interval knows the luck of seeds. The luck of pictures is the interval of section 5. A claim **held** if both leave out zero on the side that it names.
-
-# %%
-all_runs = results.load(data.sample_dir().parents[1] / "results")
-by_name = {claim["compared"]: claim for claim in claims.claims()}  # what is compared: the first arm minus the second
-shown = {
-    "The relation part": ("fusion - base", "fusion - base with more epochs", "standalone - base", "standalone - base with more epochs"),
-    "Its graph": ("A and S - neither",),
-    "Losses and negatives": ("weighted - hardest negatives, base", "four draws - one, base, half the schedule", "all losses - crossed only"),
-    "Batches, and two models": ("neighbor - random batches, fusion", "two fusions averaged - one"),
-}
-found_rows = {
-    group: [(name, [claims.tested(all_runs, by_name[name], world) for world in claims.WORLDS]) for name in names]
-    for group, names in shown.items()
-}
-for name, both in (row for rows_of in found_rows.values() for row in rows_of):
-    text_of = [f"{d.mean:+5.1f} {d.verdict}" if d else "not asked" for d in both]
-    print(f"{name:<42} {text_of[0]:<20} {text_of[1]}")
-half = claims.student.ppf(0.975, 2) * np.std([3, 1, 2], ddof=1) / 3**0.5
-assert abs(half - 2.48) < 0.01  # the example by hand
-
-# %%
-plots.show(
-    reproduction.differences(found_rows, list(claims.WORLDS.values())),
-    f"Ten of {len(by_name)} comparisons; all are in `results/README.md`. Dots: seeds; thick bars: 95 % over pictures; thin lines: 95 % over seeds. "
-    "Color and bold: both leave zero out. Gray: not separated.",
-    "Two panels with ten rows in four groups: dots for the seeds, a thick and a thin interval around them, the mean at the right, and a line at zero. "
-    "All rows of the relation part touch zero but two, which lie to the left of it in the sample world.",
-)
-
-# %% [markdown]
-# *When* does the instance-level part help? A result file also keeps dev rSum after each epoch. On the photographs the relation part starts after epoch 2; after epoch 4 the learning
-# rate is divided by ten.
-
-# %%
-def by_epoch(arm):
-    return [r["dev_by_epoch"] for r in all_runs if (r["study"], r["arm"]) == ("f8k", arm)]
-
-six = {name: by_epoch(arm) for name, arm in (("base", "none-random"), ("fusion", "fusion-random"), ("standalone", "standalone-random"))}
-six["base, four draws"] = by_epoch("base, four draws of negatives")
-longer = {"base, 10 epochs": by_epoch("base, equal time"), "standalone, 6 epochs": six["standalone"]}
-for name, seeds in (six | longer).items():
-    print(f"{name:<21}", "  ".join(f"{value:.1f}" for value in np.mean(seeds, axis=0)))
-
-# %%
-plots.show(
-    reproduction.epoch_curves([("Six epochs", {name: six[name] for name in ("base", "fusion", "standalone")}, 4), ("The base for as long as it likes", longer, 7)]),
-    "Dev rSum after each epoch, thin: seeds, thick: their mean, a mark at its best epoch. The vertical line: from here on a tenth of the learning rate.",
-    "Left: after epoch 3 fusion and standalone are far above the base, after epoch 6 the three are close. Right: the base with ten epochs ends a little below standalone with six.",
-)
-
-# %% [markdown]
-# **What you should see**: more than half of the intervals are gray. The instance-level part is worth +3.0 points on the photographs (fusion; standalone +2.9) and +0.9 and +2.4 on the sample world, and no interval
-# leaves out zero. Look at the dots: with seed 2 alone, fusion wins by 8.6 on the photographs; with seed 1 alone, the base wins by 1.2. **A table with one seed could have shown either.** Scarce and
-# ambiguous pictures, apart, show no gain. Against a base that trains as long, nothing is left: +1.7 on the photographs, -7.2 on the sample world. (The small BERT starts from random weights: its rows say
-# nothing about a pre-trained BERT.)
-#
-# Four things are clear. Two averaged models beat one by 22.0 and 8.7, whichever two they are. Distance-weighted negatives beat the hardest by more than 20. The crossed losses alone are 4.7
-# points worse than all three on the photographs. And neighbor batches in the last epochs *cost* 6.3 points there, where the authors saw no obvious gain.
-#
-# **Why?** The curves say *when*: one epoch after its start, dev is 11.4 (fusion) and 15.4 (standalone) points ahead, at the end 1.3 and 6.5. It helps while the learning rate is high, as a less noisy gradient
-# would. And where should that come from? From negatives: each of its three more losses draws its own. The control is a base without relation part that draws four negatives instead of one. On half the
-# schedule it gains 6.4 points, fusion 4.1, and its epochs are shorter. Negatives need not be all: if every loss draws four, fusion is still
-# 4.6 points above that base (all three seeds; the interval over seeds reaches zero), though in equal time (its three epochs against four) it is 4.2 behind. Batches of 256 give the same
-# picture, +4.5 and -8.6; with negatives drawn by the released code's sharper law (n = 512) it is 8.4 *behind*.
-# `results/README.md` shows the rest: the attention of the trained interaction is nearly uniform, so that enhanced embeddings hardly differ from plain ones; without A and S
-# it does as well (+2.2 on both data sets, gray).
-#
-# Is the paper wrong, then? That does not follow. The paper has five to twenty times the pictures, a pre-trained BERT and thirty epochs. What follows is that *here* an effect, if there is one, is
-# smaller than the luck of seeds, and which control a claim of this kind needs. With so many rows, one or two may leave zero by luck alone.
-#
 # ## What differs, and what is not known
 #
 # | topic | paper | released code | here |
@@ -1177,4 +1088,4 @@ check("08d", card_of_twinnet)
 #
 # **Words introduced**: checkpoint, prefix, parity, tolerance, hook, bootstrap, interval, paired, multiply-add, reproducibility card.
 #
-# **Next**: your own experiment. Train with `hrem train sample`, change one thing, and write its card.
+# **Next**: in [09](09_does_it_help.ipynb) the mystery of lesson 00: our program computes what the authors compute. Does the method help?

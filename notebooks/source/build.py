@@ -16,6 +16,10 @@ A source is a Python file with `# %%` cells (jupytext's percent format). Tags on
 A cell `# %% page="graph"` is the part of that name of examples/hrem_in_two_pages.py, so that the code stands once. What
 is there to be learned stays in view: JupyterLab folds the input of a cell that only draws and asserts (`folds`), and in
 the solutions edition the solution's code.
+
+A text has its numbers from the cells above it: `{{ recall }}` or `{{ recall:.1f }}` is any expression of the notebook,
+formatted as in an f-string. Numbers from elsewhere (the paper, a calculation by hand) are named in the head of their
+cell, `quoted="62.5, 81.9: the paper's Table 2"`; a test looks for all others in the outputs.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from nbclient import NotebookClient
 SOURCE = Path(__file__).resolve().parent
 LESSONS, SOLUTIONS = SOURCE.parent, SOURCE.parent / "solutions"
 TWO_PAGES = LESSONS.parent / "examples" / "hrem_in_two_pages.py"
+FILLED = re.compile(r"\{\{ (.+?) \}\}")
 BLOCK = re.compile(r"^( *)# BEGIN SOLUTION(?:: ?([^\n]*))?\n(.*?)^ *# END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 
 
@@ -123,11 +128,29 @@ def _notebook(cells: list) -> nbformat.NotebookNode:
 
 
 def run(book: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
-    """Run all cells in a fresh kernel; outputs are kept, times and kernel details are not."""
+    """Run all cells in a fresh kernel, fill in the texts' numbers; times and kernel details are not kept."""
     os.environ.setdefault("PYTHONHASHSEED", "0")
+    cells, asked = book.cells, {}
+    book.cells = []
+    for cell in cells:
+        book.cells.append(cell)
+        wanted = FILLED.findall(cell.source) if cell.cell_type == "markdown" else []
+        if wanted:  # asked for in a cell of its own, which is not kept
+            formatted = ", ".join(f"f'''{{{expression}}}'''" for expression in wanted)
+            asked[cell.id] = nbformat.v4.new_code_cell(f"print(*[{formatted}], sep=chr(0))")
+            book.cells.append(asked[cell.id])
     NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
-    for cell in book.cells:
+    book.cells = cells
+    for cell in cells:
+        if cell.id in asked:
+            values = iter(asked[cell.id].outputs[0].text.rstrip("\n").split(chr(0)))
+            cell.source = FILLED.sub(lambda _, values=values: next(values), cell.source)
         cell.metadata.pop("execution", None)
+    for number, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), start=1):
+        cell.execution_count = number
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = number
     book.metadata["language_info"] = {"name": "python"}
     return book
 

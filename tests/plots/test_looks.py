@@ -6,12 +6,13 @@ import io
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
 from hrem_lib import plots
-from hrem_lib.plots import fragments, graph, interaction, reproduction
-from hrem_lib.study.claims import Difference
+from hrem_lib.plots import evidence, fragments, graph, interaction
+from hrem_lib.study.claims import Difference, MainClaim
 
 LABELS = ["hold", "ride", "crouch", "lie", "pet", "walk", "chase", "flee"]
 NEAR_UNIFORM = np.full((16, 16), 1 / 16) + 0.01 * np.eye(16)
@@ -102,20 +103,70 @@ def test_arrows_end_where_the_numbers_begin():
         assert not any(box.contains(*tip) for tip in np.concatenate(tips) for box in middles[1:])
 
 
-def claims_figure(**differences):
-    rows = [(name.replace("_", " - "), [found, None]) for name, found in differences.items()]
-    return reproduction.differences({"A group": rows}, ["sample world", "photographs"])
+def row_of(name, schedule, found, p):
+    return MainClaim({"claim": name, "compared": name, "expects": "more"}, schedule, found, p)
 
 
-def test_claims_have_minus_signs_a_zero_line_and_bold_means_where_zero_is_left_out():
+def test_claims_have_minus_signs_a_zero_line_and_bold_verdicts_only_where_all_three_agree():
     sure, unsure = Difference([7.0, 8.0, 9.0], (6, 10), (5, 11)), Difference([-0.04, 0.0, 0.01], (-5, 5), (-9, 9))
-    figure = claims_figure(fusion_base=sure, base_fusion=Difference([-7, -8, -9], (-10, -6), (-11, -5)), a_b=unsure)
-    left, right = figure.axes
-    names = [label.get_text().strip() for label in left.get_yticklabels()]
-    assert names == ["A group", "fusion \u2212 base", "base \u2212 fusion", "a \u2212 b"]
-    means = {text.get_text(): text.get_fontweight() for text in left.texts}
-    assert means["+8.0"] == means["\u22128.0"] == "bold" and means["+0.0"] == "normal"
-    assert any(np.allclose(line.get_xdata(), 0) and line.get_linewidth() > 1.5 for line in left.lines)
-    assert sum(text.get_text() == "not run" for text in right.texts) == 3
-    found = boxes(figure, [text for text in left.texts if text.get_text()])
+    rows = [
+        row_of("fusion - base", "half", sure, 0.01),
+        row_of("base - fusion", "half", Difference([-7, -8, -9], (-10, -6), (-11, -5)), 0.01),
+        row_of("a - b", "half", unsure, 1.0),
+        row_of("c - d", "half", sure, 0.2),
+    ]
+    twice = rows[0]._replace(schedule="whole", found=None, p=1.0)
+    figure = evidence.eight_claims([rows[0], twice, *rows[1:]])
+    (ax,) = figure.axes
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["fusion \u2212 base", "", "base \u2212 fusion", "a \u2212 b", "c \u2212 d"]
+    verdicts = {text.get_text(): text.get_fontweight() for text in ax.texts}
+    assert verdicts["+8.0  held"] == verdicts["\u22128.0  the opposite"] == "bold"
+    assert verdicts["+0.0  not separated"] == verdicts["+8.0  not separated"] == "normal"
+    assert verdicts["half, 3 seeds"] == verdicts["whole, not run yet"] == "normal"
+    assert any(np.allclose(line.get_xdata(), 0) and line.get_linewidth() > 1.5 for line in ax.lines)
+    found = boxes(figure, [text for text in ax.texts if text.get_text()])
     assert not any(a.overlaps(b) for i, a in enumerate(found) for b in found[:i])
+
+
+def test_arms_of_one_seed_are_joined_and_means_are_written():
+    runs = {"base": [250.0, 252.0], "fusion": [251.0, 255.0]}
+    figure = evidence.paired_runs([("first", {name: runs[name] for name in runs}), ("second", runs)])
+    for ax in figure.axes:
+        joined = [line.get_ydata().tolist() for line in ax.lines if len(line.get_xdata()) == 2][:2]
+        assert joined == [[250.0, 251.0], [252.0, 255.0]]
+        assert [text.get_text() for text in ax.texts if text.get_text()] == ["251.0", "253.0"]
+
+
+def test_the_best_rate_of_each_arm_has_a_ring():
+    curves = {"base": [227.0, 241.0, 254.0, 231.0], "fusion": [237.0, 247.0, 240.0, 232.0]}
+    (ax,) = evidence.rate_curves([1e-3, 2e-3, 4e-3, 8e-3], curves, 2e-3).axes
+    rings = [tuple(line.get_xydata()[0]) for line in ax.lines if line.get_markersize() == 15]
+    assert rings == [(4e-3, 254.0), (2e-3, 247.0)]
+
+
+def test_points_of_a_change_are_colored_where_zero_is_left_out():
+    (ax,) = evidence.worth([("a - b", 8.0, (5, 11)), ("c - d", 1.0, (-2, 4)), ("e - f", -3.0, (-5, -1))]).axes
+    colors = [to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
+    assert colors == [evidence.RELATION, evidence.GREY, evidence.ERROR]
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["+8.0", "+1.0", "\u22123.0"]
+
+
+def test_seeds_that_choose_and_seeds_that_report_are_told_apart():
+    (ax,) = evidence.leads([3.0, 2.0], [-1.0, 0.5]).axes
+    marked = {line.get_label(): line.get_ydata().tolist() for line in ax.lines if line.get_marker() in "os"}
+    assert marked == {"with the seed that chose it": [3.0, 2.0], "with all other seeds": [-1.0, 0.5]}
+
+
+def test_a_row_of_attention_is_sorted_beside_equal_shares():
+    figure = evidence.attention_rows({"a": [0.1, 0.5, 0.4, 0.0], "b": [0.3, 0.3, 0.4, 0.0]}, 3)
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    assert heights == [0.5, 0.4, 0.1, 0.0]
+    assert all(any(np.allclose(line.get_ydata(), 1 / 3) for line in ax.lines) for ax in figure.axes)
+
+
+def test_what_few_seeds_say_and_what_many_can_see():
+    left, right = evidence.seeds_needed([-2.0, 1.0, 4.0], 0.5, [3, 4, 5], [9.0, 6.0, 5.0]).axes
+    assert sum(bar.get_height() for bar in left.patches) == 3
+    assert {text.get_text() for text in right.texts} == {"3 seeds: 9.0", "5 seeds: 5.0"}
+    assert " all seeds +0.5" in [text.get_text() for text in left.texts]

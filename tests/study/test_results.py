@@ -217,11 +217,69 @@ def test_stored_figures_follow_from_the_stored_ranks():
         assert all(len(mask) == len(i2t) for mask in run["subsets"].values())
 
 
+def test_holm_is_the_closed_test_of_all_families():
+    """A hypothesis falls if every set that holds it falls by Bonferroni: the slow form of Holm's steps."""
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 5):
+        for values in rng.uniform(0, 0.2, (20, n)).tolist():
+            families = [[i for i in range(n) if chosen >> i & 1] for chosen in range(1, 2**n)]
+            slow = [max(min(1.0, len(f) * min(values[j] for j in f)) for f in families if i in f) for i in range(n)]
+            assert claims.holm(values) == pytest.approx(slow)
+    assert claims.holm([]) == []
+
+
+def test_p_is_the_luck_of_seeds_and_agrees_with_the_interval():
+    rng = np.random.default_rng(0)
+    zero = [claims.Difference(list(rng.normal(0, 3, 5)), (0, 0), (0, 0)).p for _ in range(2000)]
+    assert np.mean(np.array(zero) < 0.05) == pytest.approx(0.05, abs=0.015)
+    runs = [
+        made_result(arm, seed, rng.integers(0, 12, 40), rng.integers(0, 12, 200)) for arm in "ab" for seed in range(4)
+    ]
+    found = claims.difference(runs, "toy/a", "toy/b")
+    assert (found.p < 0.05) == (found.runs[0] > 0 or found.runs[1] < 0)
+
+
+def main_runs(shift, seeds=6):
+    """Runs of all arms of two main claims, half the schedule: fusion is better by `shift` ranks, standalone is not."""
+    rng, runs = np.random.default_rng(0), []
+    for arm, better in (("base", 0), ("fusion, cosine", shift), ("standalone, cosine", 0)):
+        for seed in range(seeds):
+            i2t, t2i = (np.maximum(rng.integers(0, 14, n) - better, 0) for n in (100, 500))
+            runs.append(made_result(arm, seed, i2t, t2i, "f8k-power-short"))
+    return runs
+
+
+def test_main_claims_are_corrected_and_one_not_run_says_so():
+    rows = {(row.claim["compared"], row.schedule): row for row in claims.main_claims(main_runs(4))}
+    assert len(rows) == 12 and len({row.claim["claim"] for row in rows.values()}) == 8
+    fusion, standalone = rows["fusion - base", "half"], rows["standalone - base", "half"]
+    assert fusion.verdict == "held" and fusion.p == pytest.approx(2 * fusion.found.p)
+    assert standalone.verdict == "not separated" and standalone.p >= fusion.p
+    assert [row.verdict for row in rows.values() if row.found is None] == ["not run"] * 10
+    (line,) = re.findall(r"(?m)^\| .* \| fusion - base \| half \| .*$", claims.main_table(main_runs(4)))
+    assert "| 6 | +" in line and line.endswith("| **held** |")
+    swap = {"base": "fusion, cosine", "fusion, cosine": "base"}
+    opposite = claims.main_claims([run | {"arm": swap.get(run["arm"], run["arm"])} for run in main_runs(4)])
+    assert opposite[0].verdict == "the opposite"
+
+
+def test_a_main_claim_needs_both_intervals_and_the_corrected_p():
+    claim = {"expects": "more"}
+    clear = claims.Difference([4.0, 5.0, 6.0], (1.0, 9.0), (2.5, 7.5))
+    assert claims.MainClaim(claim, "half", clear, 0.04).verdict == "held"
+    assert claims.MainClaim(claim, "half", clear, 0.06).verdict == "not separated"
+    assert claims.MainClaim(claim, "half", clear._replace(pictures=(-1.0, 9.0)), 0.04).verdict == "not separated"
+
+
 def test_claims_name_arms_of_the_grids():
-    arms = {f"{c.study}/{c.arm}" for grid in grids.GRIDS.glob("*.yaml") for c in grids.read_grid(grid.stem)}
-    for claim in claims.claims():
-        assert claim["expects"] in ("more", "equal") and claim.get("subset", "scarce") in hard_pictures.NAMES
-        for world in ("sample", "photographs"):
-            assert set(claim.get(world, [])) <= arms, claim
-        asked = [claim[world] for world in claims.WORLDS if world in claim]
-        assert asked and all(len(set(pair)) == 2 for pair in asked), claim
+    cells = [cell for grid in grids.GRIDS.glob("*.yaml") for cell in grids.read_grid(grid.stem)]
+    arms, stored = {f"{c.study}/{c.arm}" for c in cells}, results.load(ROOT / "results")
+    for kind, worlds in (("others", claims.WORLDS), ("main", claims.SCHEDULES)):
+        for claim in claims.claims(kind):
+            assert claim["expects"] in ("more", "equal") and claim.get("subset", "scarce") in hard_pictures.NAMES
+            asked = [claim[world] for world in worlds if world in claim]
+            assert asked and all(len(set(pair)) == 2 for pair in asked), claim
+            for arm in (arm for pair in asked for arm in pair):  # main claims are older than some of their grids
+                assert arm in arms or (kind == "main" and not [r for r in stored if r["study"] == arm.split("/")[0]]), (
+                    arm
+                )
