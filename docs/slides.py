@@ -9,7 +9,7 @@
   list, each as far as its first sentences go. Where something is left out, the whole text is in the speaker's notes.
 - A plot has a slide with its caption and no more than two lines of text; *What you should see* shows it once more.
 - Code that is in view has a slide with what it prints, and the text or code before it if there is room.
-- Left out: set-up, folded code, up to three lines that print nothing, hints and answers (`<details>`), minutes.
+- Left out: set-up, folded code, up to three lines that print nothing, hints, answers (`<details>`), asides, minutes.
 
 reveal.js comes from the package sphinx-revealjs, formulas are MathML as on the site (conf.py), looks: slides.css.
 """
@@ -37,7 +37,7 @@ BRIEF = 3  # lines of code that are left out if they print nothing: they get a p
 LEAD, NEW, SEEN = 4.5, 2.5, 8  # lines of a text above code, above a plot, above a plot that is shown again
 TAIL = 3.5  # lines of a text's end that begin no slide
 SMALL = 0.7  # height of a line of code, in lines of text
-OUT = ("**Minutes**", "**Sections**")
+OUT = ("**Minutes**", "**Sections**", "(")  # paragraphs in brackets are asides
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -128,7 +128,7 @@ def text_slides(text: str, before: list[Slide]) -> list[Slide]:
     made = [slide for slide in made if slide.text]
     if made and shown != blocks(text):
         made[0].notes = text
-    seen = made and text.startswith("**What you should see**") and sum(map(lines, made[0].text)) <= SEEN
+    seen = made and made[0].text[0].startswith("**What you should see") and height(made[0]) <= SEEN
     if seen and before and before[-1].plot:
         made[0].plot = (*before[-1].plot[:2], "")
     return made
