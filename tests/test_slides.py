@@ -35,7 +35,7 @@ def test_what_goes_on_slides(path):
     code = "\n".join(part for slide in made for part, _ in slide.code)
     assert not re.search(r"### Exercise|<details>|Hint \d|\*\*Minutes\*\*", said)
     assert not re.search(r"\bcheck\(|NotImplementedError|use_style|plots\.show\(", code)
-    below = next(n for n, cell in enumerate(book) if cell["source"].startswith("## Exercises"))
+    below = next(n for n, cell in enumerate(book) if "\n## Exercises" in f"\n{cell['source']}")
     plots = [
         cell["id"] for cell in book[:below] if any("image/png" in o.get("data", ()) for o in cell.get("outputs", ()))
     ]
