@@ -9,7 +9,19 @@ import sys
 import time
 
 from hrem_lib import __version__
-from hrem_lib.cli import ablate, doctor, evaluate, extract, import_released, index, results, samples, search, train
+from hrem_lib.cli import (
+    ablate,
+    doctor,
+    evaluate,
+    extract,
+    import_released,
+    index,
+    push,
+    results,
+    samples,
+    search,
+    train,
+)
 from hrem_lib.cli.arguments import joined, stray
 from hrem_lib.errors import UserError
 
@@ -25,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser("hrem", description="HREM (CVPR 2023): image-text matching, from training to retrieval.")
     top.add_argument("--version", action="version", version=f"hrem {__version__}", help="show the version and end")
     commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command", help="hrem COMMAND --help shows its options")  # fmt: skip # noqa: E501
-    for module in (train, evaluate, ablate, import_released, extract, index, search, results, samples, doctor):
+    for module in (train, evaluate, ablate, import_released, extract, index, search, push, results, samples, doctor):
         module.add(commands)
     for command in commands.choices.values():
         command.set_defaults(options=[name for name in command._option_string_actions if name.startswith("--")])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from hrem_lib import checkpoints, data, training
+from hrem_lib import checkpoints, data, hub, training
 from hrem_lib.config import Config
 from hrem_lib.errors import UserError
 from hrem_lib.evaluation import encode_texts, inference
@@ -22,27 +22,39 @@ from hrem_lib.text import Tokenizer
 Pictures = str | Path | Image.Image | Sequence[str | Path | Image.Image] | np.ndarray | torch.Tensor
 
 
-def load(folder: str | Path, device: str = "auto", network: str | None = None) -> Embedder:
-    """A run folder, ready to embed.
+def load(
+    folder: str | Path,
+    device: str = "auto",
+    network: str | None = None,
+    regions: int | None = None,
+    revision: str | None = None,
+) -> Embedder:
+    """A run, ready to embed.
 
     Args:
-        folder: written by `train`, `hrem train` or `hrem import`
+        folder: written by `train`, `hrem train` or `hrem import`; or ORG/NAME, a run on the hub, of which only the
+            files that it needs are loaded (`hub.FILES`)
         device: "auto" takes a GPU if there is one
-        network: makes the features of pictures, see `pictures.networks.open_extractor`; None: the one that made the
-            features the run was trained on, as far as the data folder tells
+        network, regions: makes the features of pictures, and R, see `pictures.networks.open_extractor`; None: as the
+            features were made that the run was trained on, as far as the data folder tells
+        revision: branch, tag or commit on the hub; None: the newest
     Raises:
-        UserError: a file is missing, damaged or does not fit the others.
+        UserError: a file is missing, damaged or does not fit the others; no such run on the hub, or no network.
     """
     place = training.pick_device(device)
-    run = checkpoints.load_run(folder, place)
-    regions = None
+    if hub.is_name(folder):
+        run, folder = hub.load_run(str(folder), revision, place)
+    elif revision is not None:
+        raise UserError(f"{folder}: got revision {revision} for a folder, wanted it for ORG/NAME, a run on the hub")
+    else:
+        run = checkpoints.load_run(folder, place)
     if network is None:
         try:
             made = origin(data.find_folder(run.config.data.folder, ()), run.config.data.test_split)
         except UserError:  # the data are not here
             made = Origin()
-        network, regions = made.network, made.regions
-    return Embedder(run, place, network, regions)
+        network, regions = made.network, regions or made.regions
+    return Embedder(run, place, network, regions, Path(folder))
 
 
 class Embedder:
@@ -52,6 +64,7 @@ class Embedder:
         run: a run folder, read
         device: where its model lies
         network, regions: the network that makes features of pictures, and R; None: not known
+        folder: where it was read, for `push`
     """
 
     def __init__(
@@ -60,11 +73,13 @@ class Embedder:
         device: torch.device | str = "cpu",
         network: str | None = None,
         regions: int | None = None,
+        folder: Path | None = None,
     ):
         self.config: Config = run.config
         self.model: HREM = run.model
         self.tokenizer: Tokenizer = run.text
         self.device, self.network, self.regions = torch.device(device), network, regions
+        self.folder = folder
         self._extractor: networks.RegionExtractor | None = None
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -105,6 +120,25 @@ class Embedder:
             for regions, mask in batches:
                 parts.append(self.model.encode_images(regions.to(self.device), mask.to(self.device)).emb.float().cpu())
         return torch.cat(parts).numpy()
+
+    def push(
+        self,
+        name: str,
+        private: bool = False,
+        license: str | None = None,
+        dataset: str | None = None,
+        language: str = "en",
+        dry_run: bool = False,
+    ) -> hub.Pushed:
+        """Put the run on the hub as ORG/NAME, with a card made from it; see `hub.push` and `hub.About`.
+
+        Raises:
+            UserError: not a finished run, a bad name or license, no login, no network, no right to write there.
+        """
+        if self.folder is None:
+            raise UserError("push: got a run without a folder, wanted one of hrem.load(FOLDER)")
+        about = hub.About(license, dataset, language, self.network, self.regions)
+        return hub.push(self.folder, name, about, private, dry_run)
 
     def _of_arrays(self, features: np.ndarray | torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         array = np.asarray(features, dtype=np.float32)

@@ -39,15 +39,12 @@ def from_run(run: str | Path, study: str = "", arm: str = "") -> dict:
         raise UserError(f"{path}: not the figures of a run, wanted {', '.join(kept)}")
     study = study or config.preset
     arm = arm or f"{config.graph.interaction}-{'neighbor' if config.sampling.neighbor_epoch else 'random'}"
-    settings = config.to_dict()
-    settings["data"]["folder"] = Path(config.data.folder).name  # the name alone, not the path on this machine
-    settings["training"]["start_from"] = Path(config.training.start_from).name
     epochs = read_history(run)
     return {
         "name": f"{study}-{arm}-{config.training.seed}",
         "study": study,
         "arm": arm,
-        "config": settings,
+        "config": configs.without_paths(config).to_dict(),
         **{key: metrics[key] for key in kept},
         "dev_by_epoch": [round(line["dev"]["rSum"], 2) for line in epochs],
     }
