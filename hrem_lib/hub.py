@@ -349,8 +349,8 @@ def _text(run: Run, metrics: dict, name: str, data_name: str, about: About) -> s
         f'run = hrem.load("{name}"{made})',
         "```",
         "",
-        f'Then `run.embed_texts(["a man riding a wave"]) @ run.embed_images({pictures}).T` are cosines. Only safetensors, '
-        "JSON and text are read; no code comes with them.",
+        f'Then `run.embed_texts(["a man riding a wave"]) @ run.embed_images({pictures}).T` are cosines. '
+        "Only safetensors, JSON and text are read; no code comes with them.",
         "",
         "## Recalls",
         "",
@@ -364,8 +364,8 @@ def _text(run: Run, metrics: dict, name: str, data_name: str, about: About) -> s
     ]
     if intervals:
         lines.append(
-            f"In brackets: {100 * intervals['level']:g} % intervals from {intervals['samples']} samples of the pictures. "
-            f"This is one run (seed {metrics['seed']}); how much another seed changes is not in them."
+            f"In brackets: {100 * intervals['level']:g} % intervals from {intervals['samples']} samples of the "
+            f"pictures. This is one run (seed {metrics['seed']}); how much another seed changes is not in them."
         )
     lines += [
         "",
@@ -375,13 +375,13 @@ def _text(run: Run, metrics: dict, name: str, data_name: str, about: About) -> s
         "|---|---|",
         f"| data | {data_name}"
         + (f" ([{about.dataset}](https://huggingface.co/datasets/{about.dataset}))" if about.dataset else "")
-        + " |",  # noqa: E501
+        + " |",
         f"| features of pictures | {width} numbers a region, made by {network} |",
         f"| text side | {config.model.text_encoder}, {run.text.size} ids |",
         f"| relation part | {config.graph.interaction} (training only: retrieval needs the two encoders) |",
         f"| size | {millions:.2f} M parameters, embeddings of width {config.model.embed_dim} |",
         f"| seed | {metrics['seed']} |",
-        f"| preset | {_plain(config.preset)}; settings that differ from {'it' if known else 'the defaults'}: {settings} |",
+        f"| preset | {_plain(config.preset)}; other settings than {'its own' if known else 'the defaults'}: {settings} |",
         f"| versions | hrem {__version__} (when sent), {versions} |",
         "",
         "All settings are in `config.json`, all figures in `metrics.json`.",

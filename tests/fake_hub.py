@@ -1,4 +1,4 @@
-"""A hub on this machine for the hub's own client: repositories in memory, the few answers that a push and a load ask for."""
+"""A hub on this machine for the hub's own client: repositories in memory, and what a push and a load ask."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class FakeHub(ThreadingHTTPServer):
 
     def sha(self, name: str) -> str:
         """A commit's name, which follows from what is there."""
-        return hashlib.sha1(repr(sorted(self.repos[name].items())).encode()).hexdigest()
+        files = sorted(self.repos[name].items())
+        return hashlib.sha1(b"".join(path.encode() + content for path, content in files)).hexdigest()
 
 
 @contextmanager
@@ -44,6 +45,7 @@ def running():
 class _Answers(BaseHTTPRequestHandler):
     server: FakeHub
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet
 
     def log_message(self, *args):
         pass
@@ -105,7 +107,7 @@ class _Answers(BaseHTTPRequestHandler):
                     {"error": "You already created this model repo", "url": f"{self.server.url}/{name}"}, 409
                 )
             self.server.repos[name] = {".gitattributes": b"", "pytorch_model.bin": b"a pickle of the hub's"}
-            self.server.private |= {name} if told.get("private") else set()
+            self.server.private |= {name} if told.get("private") or told.get("visibility") == "private" else set()
             return self._send({"url": f"{self.server.url}/{name}", "name": name})
         name = "/".join(parts[2:4])
         files = self.server.repos[name]

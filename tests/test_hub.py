@@ -60,8 +60,9 @@ def snapshot(folder):
 
 
 def put(server, run):
-    """A run's files on the hub, beside others that nobody asked for."""
-    server.repos[NAME] = {path.name: path.read_bytes() for path in Path(run).iterdir() if path.is_file()}
+    """A run's files on the hub as they are, paths of this machine included."""
+    server.repos[NAME] = {path.name: path.read_bytes() for path in Path(run).glob("[!t]*") if path.is_file()}
+    server.repos[NAME] |= {path.name: path.read_bytes() for path in Path(run).glob("tok*")}
 
 
 @pytest.mark.parametrize("side", ["bigru", "bert"])
