@@ -381,7 +381,7 @@ def _text(run: Run, metrics: dict, name: str, data_name: str, about: About) -> s
         f"| relation part | {config.graph.interaction} (training only: retrieval needs the two encoders) |",
         f"| size | {millions:.2f} M parameters, embeddings of width {config.model.embed_dim} |",
         f"| seed | {metrics['seed']} |",
-        f"| preset | {_plain(config.preset)}; other settings than {'its own' if known else 'the defaults'}: {settings} |",
+        f"| preset | {_plain(config.preset)}; other than {'its' if known else 'the default'} settings: {settings} |",
         f"| versions | hrem {__version__} (when sent), {versions} |",
         "",
         "All settings are in `config.json`, all figures in `metrics.json`.",
