@@ -30,7 +30,8 @@ from hrem_lib.cli import main
 from hrem_lib.errors import UserError
 from hrem_lib.files import LINE_LENGTH, read_tensors, write_tensors
 from hrem_lib.model import build_model
-from hrem_lib.text import Vocabulary, WordPiece, glove_matrix, load_text
+from hrem_lib.pretrained import load_text
+from hrem_lib.text import Vocabulary, WordPiece, glove_matrix
 
 POSIX = hasattr(signal, "setitimer")
 INPUTS = int(os.environ.get("HREM_FUZZ", "25"))
@@ -540,7 +541,7 @@ def test_a_bert_folder_with_code_of_its_own_is_refused_without_a_question(tmp_pa
     (bert / "config.json").write_text(
         json.dumps({"model_type": "mine", "auto_map": {"AutoConfig": "mine.C", "AutoModel": "mine.M"}})
     )
-    from hrem_lib.encoders import make_bert
+    from hrem_lib.pretrained import make_bert
 
     assert outcome(make_bert, str(bert), 40)[0] == "refused"
     assert not marker.exists() and "Do you wish" not in capfd.readouterr().out
