@@ -73,7 +73,8 @@ def make_bert(
         raise UserError(
             f"{setting}: {name!r} has {settings.vocab_size} word vectors, the tokenizer {vocabulary_size} pieces"
         )
-    _check_padding(model, f"{setting}: {name!r} ({settings.model_type})")
+    if setting != "model.bert":
+        _check_padding(model, f"{setting}: {name!r} ({settings.model_type})")
     return _without_head(model)
 
 
@@ -175,40 +176,41 @@ class AnyTokenizer:
         Raises:
             UserError: no text encoder, or a tokenizer that does not tell words apart or puts nothing around a caption.
         """
-        where = f"model.text_model: {str(source)!r}"
+        where = str(source) if saved else f"model.text_model: {str(source)!r}"
         settings = None if saved else read_settings(str(source), "model.text_model")
         positions = getattr(settings, "max_position_embeddings", None) or limit
         if settings and _OFFSET.search(settings.model_type):
             positions -= (settings.pad_token_id or 0) + 1
         try:
             with loading():
-                tokenizer = _read_tokenizer(str(source), saved)
-            self._tokenizer, self._backend = tokenizer, tokenizer.backend_tokenizer
-            self.limit = min(limit, positions, int(tokenizer.model_max_length))
-            tokenizer.model_max_length = self.limit
-            self._backend.no_padding()
-            self._backend.enable_truncation(self.limit)
-            self._backend.encode_special_tokens = True  # "[MASK]" in a caption is text
-            vocabulary, around = self._backend.get_vocab(), self._backend.encode("").ids
-            self._apart = len({*self._backend.encode("a b", add_special_tokens=False).word_ids}) > 1
-            unknown, stop = tokenizer.unk_token_id, self._backend.encode(".", add_special_tokens=False).ids
+                self._tokenizer = tokenizer = _read_tokenizer(str(source), saved)
+            self.limit = tokenizer.model_max_length = min(limit, positions, int(tokenizer.model_max_length))
+            self._backend = backend = tokenizer.backend_tokenizer
+            backend.no_padding()
+            backend.enable_truncation(self.limit)
+            backend.encode_special_tokens = True  # "[MASK]" in a caption is text
+            self._apart = len({*backend.encode("a b", add_special_tokens=False).word_ids}) > 1
+            vocabulary, around = backend.get_vocab(), backend.encode("").ids
+            unknown, stop = tokenizer.unk_token_id, backend.encode(".", add_special_tokens=False).ids
             stand_ins = [tokenizer.mask_token_id, None if unknown in around else unknown, *stop]
             self.mask_id = next(i for i in stand_ins if i is not None)
+            self.size = max(vocabulary.values()) + 1
         except Exception as error:  # a damaged folder, or the hub's client: many kinds
             raise UserError(
                 f"{where}: got no tokenizer that tells words apart ({brief(error)}), wanted one with tokenizer.json"
             ) from None
-        if not around or self.limit < len(around) + 1:
-            raise UserError(
-                f"{where}: got a tokenizer with {len(around)} special tokens around a caption of at most {self.limit} "
-                "pieces, wanted at least one, and room for pieces"
-            )
-        self.size = max(vocabulary.values()) + 1
         # the longest run of ids without specials and unused places
         barred = {i for piece, i in vocabulary.items() if re.fullmatch(r"[\[<]unused\d+[\]>]", piece)}
         edges = [-1, *sorted(barred.union(tokenizer.all_special_ids)), self.size]
         runs = [(low + 1, high) for low, high in itertools.pairwise(edges)]
-        self.random_range = max(runs, key=lambda run: run[1] - run[0])
+        self.random_range = low, high = max(runs, key=lambda run: run[1] - run[0])
+        if high - low < 10:  # what transformers makes up where there is none
+            raise UserError(f"{where}: got no tokenizer but {self.size} special pieces, wanted one with tokenizer.json")
+        if not around or self.limit <= len(around):
+            raise UserError(
+                f"{where}: got a tokenizer with {len(around)} special tokens around a caption of at most {self.limit} "
+                "pieces, wanted at least one, and room for others"
+            )
 
     def encode(self, captions: Sequence[str]) -> Tokens:
         """Pieces and special tokens of each caption, cut to `limit`; those that close it are kept."""
@@ -252,14 +254,17 @@ class AnyTokenizer:
 
 
 def _read_tokenizer(source: str, saved: bool) -> Any:
-    """The one AutoTokenizer makes; where that is slow or saved by us, what tokenizer.json says, as it stands."""
+    """The one that AutoTokenizer makes; for a run and for SigLIP, whose own is slow, what tokenizer.json says."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # slow to import
 
     if not saved:
-        with suppress(ImportError):  # SigLIP's slow one wants sentencepiece
+        with suppress(ImportError):  # SigLIP's own wants sentencepiece
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            kind = type(tokenizer).__name__
             if tokenizer.is_fast:
                 return tokenizer
+            if kind != "SiglipTokenizer":
+                raise ValueError(f"{kind} is a slow one")
     return PreTrainedTokenizerFast.from_pretrained(source, trust_remote_code=False)
 
 

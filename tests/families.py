@@ -30,12 +30,12 @@ def _around(tokenizer: Tokenizer, start: str, end: str) -> Tokenizer:
 
 
 def _word_piece(pad: str, unknown: str, start: str, end: str, mask: str) -> tuple[Tokenizer, dict]:
-    tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
+    special = [start, pad, end, unknown, mask] if start == "<s>" else [pad, unknown, start, end, mask]
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *".,;!", *tiny.WORDS]
+    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token=unknown))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = [start, pad, end, unknown, mask] if start == "<s>" else [pad, unknown, start, end, mask]
-    trainer = trainers.WordPieceTrainer(vocab_size=60, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(TEXT, trainer)
     names = dict(pad_token=pad, unk_token=unknown, cls_token=start, sep_token=end, mask_token=mask)
     return _around(tokenizer, start, end), names
 
@@ -109,7 +109,8 @@ def _towers(kind: str):
 
     def make(size: int) -> torch.nn.Module:
         pictures = dict(**SIZES, image_size=8, patch_size=4, projection_dim=16)
-        words = dict(**SIZES, vocab_size=size, max_position_embeddings=LIMIT, projection_dim=16, projection_size=16)
+        words = dict(**SIZES, vocab_size=size, max_position_embeddings=LIMIT, projection_dim=16, projection_size=16,
+                     bos_token_id=size - 2, eos_token_id=size - 1, pad_token_id=1)  # fmt: skip
         config = getattr(transformers, f"{kind}Config")(text_config=words, vision_config=pictures, projection_dim=16)
         return getattr(transformers, f"{kind}Model")(config)
 
@@ -123,7 +124,7 @@ RELATIVE = dict(relative_attention=True, pos_att_type=["c2p", "p2c"], position_b
 T5 = dict(d_model=16, num_layers=1, num_heads=2, d_kv=8, d_ff=16)
 BART = dict(d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
             encoder_ffn_dim=8, decoder_ffn_dim=8)  # fmt: skip
-# name in docs/usage.md -> tokenizer, the name of its class in transformers, model
+# name in the table of docs/usage.md -> tokenizer, the name of its class in transformers, model
 WORKING = {
     "BERT": (lambda: _word_piece(*BERT), "BertTokenizer", _encoder("Bert")),
     "DistilBERT": (lambda: _word_piece(*BERT), "DistilBertTokenizer",

@@ -17,6 +17,7 @@ import warnings
 from collections import Counter
 from contextlib import contextmanager
 
+import families
 import numpy as np
 import pytest
 import tiny
@@ -403,6 +404,18 @@ def test_mutated_bert_folder(tmp_path, name):
         else (lambda: load_text(out).encode(["a red cat"]))
     )
     fuzz(out / name, read)
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [("tokenizer.json", "RoBERTa"), ("tokenizer.json", "XLM-R"), ("tokenizer.json", "MPNet"),
+     ("tokenizer_config.json", "CLIP"), ("bert_config.json", "SigLIP"), ("bert_config.json", "DistilBERT")],
+)  # fmt: skip
+def test_mutated_folder_of_another_text_encoder(tmp_path, name, family):
+    checkpoint = families.save(family, tmp_path / "checkpoint")
+    out, *_ = run_folder(tmp_path, model__text_encoder="hf", model__text_model=str(checkpoint))
+    whole = name == "bert_config.json"
+    fuzz(out / name, lambda: checkpoints.load_run(out) if whole else load_text(out).encode(["a red cat"]))
 
 
 @pytest.mark.parametrize("value", [10**6, 2**62, -1, 0, "many", None])

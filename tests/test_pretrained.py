@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import families
@@ -97,9 +98,8 @@ def test_states_are_those_of_transformers(folders, family):
     given = tokenizer(CAPTIONS[:4], padding=True, truncation=True, max_length=LIMIT, return_tensors="pt")
     with torch.no_grad():
         states = tower(input_ids=given["input_ids"], attention_mask=given["attention_mask"]).last_hidden_state
-    for row, mask, ids, got in zip(states, given["attention_mask"], given["input_ids"], embed(words, text, CAPTIONS[:4]), strict=True):  # fmt: skip # noqa: E501
+    for row, mask, got in zip(states, given["attention_mask"], embed(words, text, CAPTIONS[:4]), strict=True):
         torch.testing.assert_close(got, words.linear(row[mask.bool()]).detach(), atol=1e-5, rtol=0)
-        assert ids[mask.bool()].tolist() == text.encode([CAPTIONS[len(row) * 0]]).ids.tolist() or True
     wanted = [ids[mask.bool()].tolist() for ids, mask in zip(given["input_ids"], given["attention_mask"], strict=True)]
     assert [text.encode([caption]).ids.tolist() for caption in CAPTIONS[:4]] == wanted
 
@@ -116,25 +116,19 @@ def test_truncation_keeps_what_closes_a_caption(folders, family):
 @pytest.mark.parametrize("family", WORKING)
 def test_augmentation_takes_whole_words(folders, family):
     """All pieces of a word are masked, replaced or deleted, never some; special tokens stay."""
-    text = AnyTokenizer(folders(family))
-    caption = "a horsy kitecat and treehouses"  # of several pieces in every tokenizer
-    tokens = text.encode([caption] * 300)
+    tokens = AnyTokenizer(folders(family)).encode(["catdoghouse and redtreeball by kiteboatroad"] * 300)
     ids, words, mask = tokens.gather(range(300))
-    first = words[0][mask[0]]
-    assert first.max() == 4 and (np.bincount(first[first >= 0]) > 1).sum() >= 3
-    assert (np.diff(first[first >= 0]) >= 0).all()
-    rng = np.random.default_rng(0)
-    drawn, index, kept = augment_words(ids, words, mask, rng, 0.5, text.mask_id, text.random_range)
-    masked = 0
-    for before, row, where, real in zip(ids, drawn, index, kept, strict=True):
-        assert row[real & (where < 0)].tolist() == before[words[0] < 0][: (first < 0).sum()].tolist()
-        for word in range(5):
-            old, new = before[words[0] == word], row[real & (where == word)]
-            assert len(new) in (0, len(old))  # deleted whole or not at all
-            if len(new) and (new == text.mask_id).any() and text.mask_id not in old:
-                assert (new == text.mask_id).all() or len(old) > 1 and (new != old).any()
-                masked += (new == text.mask_id).all()
-    assert masked > 200  # a quarter of 1,500
+    pieces = [ids[0][words[0] == word].tolist() for word in range(5)]
+    assert words.max() == 4 and all(pieces) and sum(len(word) > 1 for word in pieces) >= 3
+    drawn, index, kept = augment_words(ids, words, mask, np.random.default_rng(0), 0.5, -7, (-3, -2))
+    fates = Counter()
+    for row, where, real in zip(drawn, index, kept, strict=True):
+        assert row[real & (where < 0)].tolist() == ids[0][words[0] < 0].tolist()
+        for word, old in enumerate(pieces):
+            new = row[real & (where == word)].tolist()
+            whole = {"kept": old, "masked": [-7] * len(old), "replaced": [-3] * len(old), "deleted": []}
+            fates[next(name for name, wanted in whole.items() if new == wanted)] += 1
+    assert len(fates) == 4 and 300 < fates["masked"] < 450  # a quarter of 1,500
 
 
 @pytest.mark.parametrize("family", WORKING)
@@ -162,6 +156,8 @@ def test_saved_and_read_again(folders, family, tmp_path):
     assert again.known_words("A cat, 狗 ?!") == text.known_words("A cat, 狗 ?!")
     assert set(text.known_words("A cat, 狗 ?!")) == {"A", "cat,", "狗"}
     known = json.loads(json.dumps(bert.config.to_diff_dict() | {"model_type": bert.config.model_type}))
+    with torch.device("meta"):  # as `load_run` does before it believes a file
+        assert set(make_bert("", text.size, known).state_dict()) == set(bert.state_dict())
     other = make_bert("", text.size, known)
     other.load_state_dict(bert.state_dict())  # strictly
     linear = nn.Linear(16, 8)
@@ -193,7 +189,7 @@ def test_words_of_a_tokenizer_that_takes_a_caption_for_one(folders):
     tokens = text.encode(["a  red\tcat,\u3000zebras"])
     pieces = [text._backend.id_to_token(int(i)) for i in tokens.ids]
     spelled = ["".join(p for p, w in zip(pieces, tokens.word_index, strict=True) if w == word) for word in range(4)]
-    assert tokens.word_index.tolist() == sorted(tokens.word_index[:-1]) + [-1]
+    assert tokens.word_index.tolist() == [*sorted(tokens.word_index[:-1]), -1]
     assert [word.count("<unk>") + len(word.replace("<unk>", "").strip("\u2581")) > 0 for word in spelled] == [True] * 4
     assert "red" in spelled[1] and "cat" in spelled[2]
 
@@ -226,12 +222,14 @@ def test_exactly_the_wanted_weights_learn(folders, pairs, family, layers):
     wanted = set()
     for name, p in bert.named_parameters():
         number = layer_of(name)
-        learns = layers == 0 or layers > 0 and (number is not None and number >= layers or name.startswith("final"))
+        upper = name.startswith("final") if number is None else number >= layers
+        learns = layers == 0 or (layers > 0 and upper)
         assert p.requires_grad == learns, name
         if learns and p.grad is not None and p.grad.any():
             wanted.add(f"text_encoder.words.bert.{name}")
     assert {name for name in moved if ".bert." in name} == wanted
-    assert bool(wanted) == (layers in (0, 1) or any(n.startswith("final") for n, _ in bert.named_parameters()) and layers == 2)  # fmt: skip # noqa: E501
+    closing = any(name.startswith("final") for name, _ in bert.named_parameters())
+    assert bool(wanted) == (layers in (0, 1) or (layers == 2 and closing))
 
 
 @pytest.mark.parametrize("family", WORKING)
@@ -264,7 +262,7 @@ def test_no_dropout_in_what_is_frozen(folders, family):
 
 
 def test_freezing_more_layers_than_there_are(folders, tmp_path, pairs, capsys):
-    begin = ["train", "sample", "--data", str(pairs), "--out", str(tmp_path / "run"), "--training.epochs", "1"]
+    begin = ["train", "sample", "--data", str(pairs), "--out", str(tmp_path / "run"), "--training.warmup_steps", "0"]
     given = ["--model.text_encoder", "hf", "--model.text_model", str(folders("RoBERTa"))]
     assert cli.main([*begin, *given, "--model.freeze_layers", "3"]) == 2
     assert capsys.readouterr().err == "hrem: model.freeze_layers: got 3, wanted at most 2, or -1 for all\n"
@@ -313,7 +311,7 @@ def test_the_whole_way(folders, pairs, tmp_path, capsys, family):
     assert not all(torch.equal(t, both(tmp_path / "elsewhere")[1].state_dict()[name]) for name, t in state.items())
     assert cli.main(["evaluate", str(out), "--data", str(pairs), "--json", str(tmp_path / "again.json")]) == 0
     again = json.loads((tmp_path / "again.json").read_text())
-    assert again["metrics"]["rSum"] == trained["rSum"] if "metrics" in again else str(trained["rSum"]) in str(again)
+    assert again["rSum"] == trained["rSum"]
     assert cli.main(["index", str(out), "--split", "test", "--data", str(pairs)]) == 0
     capsys.readouterr()
     assert cli.main(["search", str(out), "a red dog and a boat"]) == 0
@@ -393,7 +391,7 @@ def test_of_an_installed_package(folders, pairs, tmp_path, monkeypatch):
 
 
 def slow(folder: Path) -> None:
-    """A tokenizer of characters in plain Python."""
+    """A tokenizer in plain Python."""
     from transformers import CanineTokenizer
 
     families.save("BERT", folder)
@@ -412,8 +410,9 @@ def of_its_own_code(folder: Path) -> None:
     (folder / "mine.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n")
 
 
-def no_tokenizer(folder: Path) -> None:
-    families.save("RoBERTa", folder)
+def no_tokenizer(folder: Path, family: str = "RoBERTa") -> None:
+    """Of most kinds transformers then makes one of special pieces alone."""
+    families.save(family, folder)
     for path in folder.glob("token*"):
         path.unlink()
 
@@ -447,9 +446,9 @@ FAULTS = {
     "BART": "is bart, an encoder with a decoder, wanted an encoder alone",
     "GPT-2": "is gpt2, which writes text (a decoder), wanted an encoder",
     "FNet": "(fnet) gives a caption another embedding where it is padded, wanted one that takes a mask",
-    "slow": "got no tokenizer that tells words apart",
+    "slow": "got no tokenizer that tells words apart (CanineTokenizer is a slow one), wanted one with tokenizer.json",
     "code": "could not be read",
-    "no tokenizer": "got no tokenizer that tells words apart",
+    "no tokenizer": "got no tokenizer but 5 special pieces, wanted one with tokenizer.json",
     "bare": "got a tokenizer with 0 special tokens around a caption",
     "too small": "has 100 word vectors, the tokenizer 270 pieces",
     "weights": "lacks 4 weights, the first is ",
@@ -466,17 +465,27 @@ MADE = {
 }
 
 
+OTHERS = {"a slow tokenizer (CANINE)": slow}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_refused_in_one_sentence(pairs, tmp_path, capfd, fault):
     folder, out = tmp_path / "m", tmp_path / "run"
     MADE.get(fault, lambda place: families.save(fault, place))(folder)
     capfd.readouterr()
     begin = ["train", "sample", "--data", str(pairs), "--out", str(out), "--model.text_encoder", "hf"]
-    assert cli.main([*begin, "--model.text_model", str(folder), "--training.epochs", "1"]) == 2
+    assert cli.main([*begin, "--model.text_model", str(folder), "--training.warmup_steps", "0"]) == 2
     said = capfd.readouterr()
     assert said.err.startswith(f"hrem: model.text_model: {str(folder)!r}") and said.err.count("\n") == 1
     assert FAULTS[fault] in said.err and "Do you wish" not in said.out + said.err
     assert not (out / "config.json").exists() and not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("family", WORKING)
+def test_a_folder_without_tokenizer_is_refused(tmp_path, family):
+    no_tokenizer(tmp_path, family)
+    with pytest.raises(UserError, match="got no tokenizer"):
+        AnyTokenizer(tmp_path)
 
 
 def test_half_precision_is_read_as_float32(folders, tmp_path):
@@ -530,9 +539,13 @@ def test_minilm_is_the_same_read_as_bert_or_as_any():
 
 def test_the_table_of_the_page(folders, tmp_path):
     """docs/usage.md: what each family does here."""
-    lines = ["| family | | in the place of a masked word |", "|---|---|---|"]
-    for family in [*WORKING, *REFUSED]:
-        place = folders(family)
+    lines = ["| family | | a masked word is |", "|---|---|---|"]
+    for family in [*WORKING, *REFUSED, *OTHERS]:
+        if family in OTHERS:
+            place = tmp_path / "m"
+            OTHERS[family](place)
+        else:
+            place = folders(family)
         try:
             text, _ = both(place)
             lines.append(f"| {family} | works | `{text._backend.id_to_token(text.mask_id)}` |")
