@@ -227,13 +227,10 @@ class AnyTokenizer:
         """The word of each piece; between spaces for a tokenizer that takes a caption for one word (SigLIP 2)."""
         if self._apart:
             return [-1 if word is None else word for word in encoding.word_ids]
-        starts = np.cumsum(
-            [before.isspace() > letter.isspace() for before, letter in itertools.pairwise(f" {caption}")]
-        )
-        ends = [end for _, end in encoding.offsets]
-        return [
-            -1 if w is None else int(max(starts[e - 1], 1)) - 1 for w, e in zip(encoding.word_ids, ends, strict=True)
-        ]
+        begins = [one.isspace() > two.isspace() for one, two in itertools.pairwise(f" {caption}")]
+        number = np.cumsum([0, *begins])  # of words begun before each place
+        spans = zip(encoding.word_ids, encoding.offsets, strict=True)
+        return [-1 if word is None else max(int(number[end]), 1) - 1 for word, (_, end) in spans]
 
     def known_words(self, caption: str) -> dict[str, bool]:
         """The words between spaces, those of punctuation left out, and whether each has pieces without the unknown."""
