@@ -6,6 +6,7 @@ Every plot draws numbers that it is given.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -195,7 +196,7 @@ def leads(chosen: Sequence[float], others: Sequence[float]) -> Figure:
     return figure
 
 
-def _quiet(ax: Axes, axis: str) -> None:
+def _quiet(ax: Axes, axis: Literal["x", "y"]) -> None:
     """A light grid behind the marks."""
     ax.grid(axis=axis, color="#E6E6E6", linewidth=0.8)
     ax.set_axisbelow(True)

@@ -1,4 +1,4 @@
-"""Figures of pictures with boxes, their features, and captions as ids (Sec 3.1): notebook 01.
+"""Plots of pictures with boxes, their features, and captions as ids (Sec 3.1): notebook 01.
 
 Shapes: R regions, L words, F feature width.
 """

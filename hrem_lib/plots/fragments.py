@@ -1,4 +1,4 @@
-"""Figures of fragments that look at each other inside one picture or caption (Sec 3.2): notebook 02.
+"""Plots of fragments that attend to each other inside one picture or caption (Sec 3.2): notebook 02.
 
 Attention is drawn from the weights that the forward pass handed out. Shapes: R regions, L words.
 """
@@ -28,8 +28,8 @@ def small_maps(panels: dict[str, np.ndarray], names: Sequence[str], title: str) 
             ax, weights, rows=names, columns=names, numbers=True, limits=(0, 1), colorbar="weight" if last else None
         )
         ax.set_title(head, fontsize=10)
-        ax.set_xlabel("is looked at")
-    axes[0].set_ylabel("looks")
+        ax.set_xlabel("is attended to")
+    axes[0].set_ylabel("attends")
     figure.suptitle(title, x=0.005, ha="left", fontsize=11)
     return figure
 
@@ -38,39 +38,39 @@ def attention_maps(panels: dict[str, np.ndarray], names: Sequence[str], title: s
     """Attention between regions, the number and the name of each region on both axes.
 
     Args:
-        panels: weights [R,R] by name, row = who looks
+        panels: weights [R,R] by name, row = who attends
         names: R
         title: the finding
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(10, 5.2), sharey=True)
-    names = [f"{name} {k}" for k, name in enumerate(names)]
+    figure, axes = plt.subplots(1, len(panels), figsize=(10, 5.5), sharey=True)
+    names = [f"{k} {name}" for k, name in enumerate(names)]
     for ax, (head, weights) in zip(axes, panels.items(), strict=True):
         last = ax is axes[-1]
         heat_map(ax, weights, rows=names, columns=names, limits=(0, 1), colorbar="weight" if last else None)
         ax.set_aspect("equal")
         ax.set_title(head, fontsize=10)
-    axes[0].set_ylabel("who looks")
-    figure.supxlabel("who is looked at", fontsize=10)
+    axes[0].set_ylabel("who attends")
+    figure.supxlabel("who is attended to", fontsize=10)
     figure.suptitle(title, x=0.005, ha="left", fontsize=11)
     return figure
 
 
 def attention_arrows(
-    image: Image.Image, boxes: np.ndarray, weights: np.ndarray, looking: dict[int, str], title: str, least: float = 0.08
+    image: Image.Image, boxes: np.ndarray, weights: np.ndarray, asking: dict[int, str], title: str, least: float = 0.08
 ) -> Figure:
-    """Attention drawn on the picture: arrows from a region to those it looks at, as wide as the weight.
+    """Attention drawn on the picture: arrows from a region to those it attends to, as wide as the weight.
 
     Args:
         image, boxes: a picture and its boxes [R,4]; row 0, the whole picture, has its number in a corner
-        weights: [R,R], row = who looks
-        looking: which regions look, one panel each, with their names
+        weights: [R,R], row = who attends
+        asking: which regions attend, one panel each, with their names
         title: the finding
         least: weights below this are not drawn
     """
-    figure, axes = plt.subplots(1, len(looking), figsize=(10, 3.15))
+    figure, axes = plt.subplots(1, len(asking), figsize=(10, 3.15))
     boxes = np.asarray(boxes, dtype=float)
     half = np.array([15.0, 6.0])  # of a number's box, in pixels of the picture
-    for ax, (region, name) in zip(axes, looking.items(), strict=True):
+    for ax, (region, name) in zip(axes, asking.items(), strict=True):
         show_picture(ax, image, fade=0.35)
         x0, y0, x1, y1 = boxes[region]
         ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=RELATION, linewidth=2.4))
@@ -93,30 +93,30 @@ def attention_arrows(
             ax.text(*spot, label, ha="center", va="center", fontsize=9, color="white", zorder=6,
                     bbox={"boxstyle": "round,pad=0.15", "facecolor": RELATION if other == region else IMAGE,
                           "edgecolor": "white", "linewidth": 0.6})  # fmt: skip
-        ax.set_title(f"{name} (region {region}) looks at ...", fontsize=10)
+        ax.set_title(f"{name} (region {region}) attends to ...", fontsize=10)
     figure.suptitle(title, x=0.005, ha="left", fontsize=11)
     return figure
 
 
 def word_attention(weights: np.ndarray, words: Sequence[str], counts: dict[str, Sequence[float]], title: str) -> Figure:
-    """Attention between the words of a caption, beside how many fragments are looked at, a dot for each head.
+    """Attention between the words of a caption, beside how many fragments a row attends to, a mark for each head.
 
     Args:
-        weights: [L,L], row = who looks
+        weights: [L,L], row = who attends
         words: L words
         counts: for each kind of fragments the effective number in each head, as a share of all
         title: the finding
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.3), width_ratios=(1.35, 1))
     heat_map(left, weights, rows=words, columns=words, limits=(0, 0.3), colorbar="weight (mean of the heads)")
-    left.set(xlabel="is looked at", ylabel="looks")
+    left.set(xlabel="is attended to", ylabel="attends")
     left.set_title("one caption", fontsize=10)
     for place, (values, color, marker) in enumerate(zip(counts.values(), (IMAGE, TEXT), "os", strict=False)):
         spread = np.linspace(-0.18, 0.18, len(values))
         right.scatter(place + spread, values, color=color, marker=marker, s=42, zorder=3)
     right.axhline(1, color=GREY, linestyle="--", linewidth=1)
     right.text(-0.45, 1.0, "all alike: a plain mean", color=INK, fontsize=9, va="bottom")
-    right.set(xlim=(-0.5, len(counts) - 0.5), ylim=(0, 1.12), ylabel="share of the fragments that is looked at")
+    right.set(xlim=(-0.5, len(counts) - 0.5), ylim=(0, 1.12), ylabel="share of the fragments attended to")
     right.set_xticks(range(len(counts)), list(counts))
     right.set_title("all of the test split, a mark for each head", fontsize=10)
     figure.suptitle(title, x=0.005, ha="left", fontsize=11)
@@ -137,7 +137,7 @@ def winners(shares: np.ndarray, pictures: Sequence[np.ndarray], names: Sequence[
     ax.text(len(shares) - 0.45, 100 / len(shares), "equal\nshares", color=INK, fontsize=9, va="center")
     ax.set(ylabel="dimensions won (%)", xlim=(-0.6, len(shares) + 0.2), ylim=(0, 1.1 * max(shares)))
     thumbnails(ax, pictures, "x", zoom=40 / len(pictures[0]), pad=4)
-    labels = [f"{name} {k}" for k, name in enumerate(names)]
+    labels = [f"{k} {name}" for k, name in enumerate(names)]
     ax.set_xticks(range(len(shares)), labels, rotation=20, ha="right", rotation_mode="anchor")
     ax.tick_params(axis="x", pad=46, labelsize=9, length=0)
     ax.set_title(title)

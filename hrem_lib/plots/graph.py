@@ -2,7 +2,7 @@
 
 Everything drawn comes out of the forward pass (`Graph`), never a second computation.
 A matrix over a batch has 2B rows and columns, pictures first; its four blocks are set apart and carry their names.
-Row = who looks, column = who is looked at. No connection is hatched gray, never a color of the scale.
+Row = who attends, column = who is attended to. No connection is hatched gray, never a color of the scale.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def blocks(
     names: bool = True,
     numbers: bool = False,
 ) -> AxesImage:
-    """A matrix over the nodes with its four blocks set apart and named; row = who looks, column = who is looked at.
+    """A matrix over the nodes with its four blocks set apart and named; row = who attends, column = who is attended to.
 
     Args:
         ax: where
@@ -185,9 +185,9 @@ def relation_blocks(
     for ax, title, rows in ((left, titles[0], True), (right, titles[1], False)):
         nodes(ax, labels, rows=rows)
         ax.set_title(title)
-    left.set_ylabel("row = who looks", labelpad=72)
+    left.set_ylabel("row = who attends", labelpad=72)
     for ax in (left, right):
-        ax.set_xlabel("column = who is looked at", labelpad=68)
+        ax.set_xlabel("column = who is attended to", labelpad=68)
     figure.colorbar(image, ax=right, fraction=0.04, pad=0.02, label="relevance (hatched: not connected)")
     return figure
 
@@ -257,7 +257,7 @@ def region_word_grid(
     left.imshow(picture)
     left.axis("off")
     below.axis("off")
-    left.set_title("Regions that are the best one of some word")
+    left.set_title("Regions that are the best of some word")
     tags = []
     for n, r in enumerate(used):
         x0, y0, x1, y1 = boxes[r]

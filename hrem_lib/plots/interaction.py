@@ -1,7 +1,7 @@
 """Figures of the relation interaction (Sec 3.3): notebook 04.
 
 Everything drawn comes out of the forward pass (`Related`, attention weights), never a second computation.
-Row = who looks, column = who is looked at. No connection is hatched gray, never a color of the scale.
+Row = who attends, column = who is attended to. No connection is hatched gray, never a color of the scale.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def batch_as_sequence(images: Sequence[np.ndarray], captions: Sequence[str], wid
         for r in range(5):
             token(6.6 + 0.36 * r, 3.5 - 0.4 * n, "t", f"c{r + 1}", 0.34)
         ax.text(3.5, 3.67 - 0.4 * n, f"{n + 1}", ha="right", va="center", fontsize=9)
-        ax.text(8.45, 3.67 - 0.4 * n, "a sample of its own" if n == 0 else "", va="center", fontsize=9, color=GREY)
+        ax.text(8.45, 3.67 - 0.4 * n, "each row is one item" if n == 0 else "", va="center", fontsize=9, color=GREY)
     bottom = 0.55
     ax.text(
         3.55,
@@ -106,9 +106,9 @@ def attention_triptych(
     for ax, values, top in ((left, bias, tops[0]), (right, attention, tops[1])):
         image = blocks(ax, np.where(mask, values, 0), mask, (0, top))
         nodes(ax, labels, fontsize=9)
-        ax.set_xlabel("column = who is looked at", labelpad=62)
+        ax.set_xlabel("column = who is attended to", labelpad=62)
         figure.colorbar(image, ax=ax, fraction=0.046, pad=0.02)
-    left.set_ylabel("row = who looks", labelpad=64)
+    left.set_ylabel("row = who attends", labelpad=64)
     steps = np.linspace(min(0, scores[mask].min()), bias[mask].max(), 41)
     middle.hist(bias[mask], steps, color=RELATION, label="λS")
     middle.hist(scores[mask], steps, color=ERROR, hatch="////", edgecolor="white", label="QKᵀ/√d")
@@ -148,8 +148,8 @@ def attention_pair(
         image = blocks(ax, np.where(connection, values, 0), connection, (0, 1) if first and black else limits, cmap)
         nodes(ax, labels, rows=first)
         ax.set_title(title)
-        ax.set_xlabel("column = who is looked at", labelpad=68)
-    axes[0].set_ylabel("row = who looks", labelpad=72)
+        ax.set_xlabel("column = who is attended to", labelpad=68)
+    axes[0].set_ylabel("row = who attends", labelpad=72)
     figure.colorbar(image, ax=axes[1], fraction=0.04, pad=0.02, label=colorbar)
     return figure
 
@@ -200,7 +200,7 @@ def arrows(
     captions: Sequence[str],
     title: str,
 ) -> Figure:
-    """One node and whom it looks at: arrows between thumbnails and captions, width = attention.
+    """One node and whom it attends to: arrows between thumbnails and captions, width = attention.
 
     Args:
         attention: mean over heads [2B,2B]

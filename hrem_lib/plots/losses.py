@@ -19,7 +19,7 @@ COLORS = (IMAGE, TEXT, RELATION, ERROR, *EXTRA[:2], "#000000", GREY)
 
 
 def hand_example(image_emb: np.ndarray, text_emb: np.ndarray, similarity: np.ndarray, gradient: np.ndarray) -> Figure:
-    """Unit vectors in the plane, their cosines, and the gradient of the loss by the cosines.
+    """Unit vectors in the plane, their cosines, and the derivative of the loss with respect to each cosine.
 
     Args:
         image_emb, text_emb: [B,2]
@@ -42,13 +42,13 @@ def hand_example(image_emb: np.ndarray, text_emb: np.ndarray, similarity: np.nda
         right.text(
             j,
             i,
-            f"{gradient[i, j]:+g}" if gradient[i, j] else "0",
+            f"{gradient[i, j]:+g}".replace("-", "−") if gradient[i, j] else "0",
             ha="center",
             va="center",
             color="white" if strong else "black",
         )
     left.set_title("Cosine of picture and caption")
-    right.set_title("Loss by cosine: −1 pull, +1 push")
+    right.set_title("Gradient: −1 pulls, +1 pushes")
     return figure
 
 
@@ -60,19 +60,19 @@ def triplet_landscape(
     Args:
         positive [n], negative [m]: angles in degrees
         loss: [m,n], row = negative
-        step: minus the gradient by the positive's and by the negative's angle, each [m,n]
+        step: minus the derivative with respect to the positive's and the negative's angle, each [m,n]
         title: the finding
     """
     figure, ax = plt.subplots(figsize=(6.4, 4.6))
     extent = (positive[0], positive[-1], negative[0], negative[-1])
     image = ax.imshow(loss, origin="lower", extent=extent, aspect="auto", cmap="cividis")
-    ax.contour(positive, negative, loss, levels=[1e-6], colors="white", linewidths=1.5, linestyles="--")
+    ax.contour(positive, negative, loss, levels=[0.01], colors="white", linewidths=1.5, linestyles="--")
     every = max(1, len(positive) // 10)
     cut = (slice(every // 2, None, every),) * 2
     arrows = positive[cut[0]], negative[cut[0]], step[0][cut], step[1][cut]
     ax.quiver(*arrows, color="white", angles="uv", scale=26, width=0.005)
     ax.set(xlabel="angle of anchor and positive (degrees)", ylabel="angle of anchor and negative (degrees)")
-    ax.text(0.03, 0.95, "loss 0: nothing to learn", transform=ax.transAxes, color="white", va="top", weight="bold")
+    ax.text(0.03, 0.93, "loss 0: nothing to learn", transform=ax.transAxes, color="white", va="top", weight="bold")
     figure.colorbar(image, ax=ax, label="loss of the triplet", fraction=0.046, pad=0.02)
     ax.set_title(title)
     return figure
@@ -162,6 +162,27 @@ def effective_numbers(
         ax.axvline(n, color=ERROR, linestyle=":", linewidth=1)
         ax.text(n, 1.75 * all_of_them, f"{label} ", color=ERROR, fontsize=9, va="top", ha="right")
     ax.legend(fontsize=9, loc="lower left", bbox_to_anchor=(0, 0.1))
+    return figure
+
+
+def negative_weights(weights: dict[str, np.ndarray], title: str) -> Figure:
+    """Which negatives a loss pushes: the share of its push that the k nearest get, against k.
+
+    Args:
+        weights: {loss: shares [negatives], nearest first, sum one}
+        title: the finding
+    """
+    figure, ax = plt.subplots(figsize=(7.2, 3.8))
+    for (label, values), color, marker in zip(weights.items(), COLORS, MARKERS, strict=False):
+        style = "-" if marker in MARKERS[:2] else "--"
+        few = [k - 1 for k in (1, 2, 3, 5, 10, 20, 50) if k <= len(values)]
+        ax.plot(np.arange(1, len(values) + 1), 100 * values.cumsum(), style + marker, markevery=few, markersize=5,
+                color=color, label=label)  # fmt: skip
+    ax.set(xscale="log", xlabel="k nearest negatives", ylabel="their share of the push (%)", ylim=(0, 103), title=title)
+    ticks = [1, 2, 3, 5, 10, 20, 50, len(next(iter(weights.values())))]
+    ax.set_xticks(ticks, [*map(str, ticks)])
+    ax.minorticks_off()
+    ax.legend(fontsize=9, loc="lower right")
     return figure
 
 

@@ -51,20 +51,22 @@ def use_style() -> None:
     mpl.rcParams.update(STYLE)
 
 
-def show(figure: Figure, caption: str, alt: str) -> None:
+def show(figure: Figure, caption: str, alt: str, photographs: bool = False) -> None:
     """Show a figure as PNG in a notebook, with its caption below and its text for screen readers; closes it.
 
     Args:
         figure: any figure
         caption: one sentence with what to see; Markdown
         alt: what the picture shows, for those who cannot see it
+        photographs: keep all colors, which makes a large file
     """
     from IPython.display import Image, Markdown, display
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=SHARP)
     plt.close(figure)
-    display(Image(small_png(PIL.Image.open(buffer).convert("RGB")), alt=alt))
+    png = buffer.getvalue() if photographs else small_png(PIL.Image.open(buffer).convert("RGB"))
+    display(Image(png, alt=alt))
     display(Markdown(f"*{caption}*"))
 
 
@@ -218,9 +220,9 @@ def heat_map(
     if rows is not None:
         ax.set_yticks(range(len(rows)), [*map(plain, rows)])
     if columns is not None:
-        turn: dict[str, Any] = (
-            {"rotation": 45, "ha": "right"} if max(map(len, columns), default=0) > 3 else {"ha": "center"}
-        )
+        turn: dict[str, Any] = {"ha": "center"}
+        if max(map(len, columns), default=0) > 3:  # a label ends at the middle of its column
+            turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         ax.set_xticks(range(len(columns)), [*map(plain, columns)], **turn)
     if numbers:
         middle = np.nanmean([image.norm.vmin, image.norm.vmax])  # pyright: ignore[reportCallIssue, reportArgumentType]  # numbers after imshow

@@ -1,4 +1,4 @@
-"""Figures of the task and its metric (Sec 4): notebook 00.
+"""Plots of the task and its metric (Sec 4): notebook 00.
 
 n = images, m = captions, `image_of_caption[j]` is the image that caption j describes. Right answers are bold,
 ticked and green, never green alone. Pictures are arrays [height,width,3].
@@ -108,7 +108,10 @@ def similarity_heatmap(
             ax.axvline(own[0] - 0.5, color="white", linewidth=1)
     thumbnails(ax, pictures, "y", zoom=0.24)
     middle = [np.flatnonzero(image_of_caption == i).mean() for i in range(n)]
-    ax.set_xticks(middle, [f"captions of {i}" for i in range(n)])
+    ax.set_xticks(middle, [f"of picture {i}" for i in range(n)])
+    ax.set_xlabel("captions")
+    ax.set_yticks(range(n), [f"picture {i}" for i in range(n)])
+    ax.tick_params(axis="y", pad=54)  # left of the small pictures
     ax.set_title(title)
     return figure
 

@@ -41,8 +41,8 @@ plots.show(
 # %% [markdown]
 # ## 1. What is in the files?
 #
-# Since 2018 many papers on image-text matching have started from the *same* files: a detector looked at all pictures once, and its outputs were
-# published. The layout is simple, and the sample world of this project has it, too.
+# Since 2018 many papers on image-text matching have started from the *same* files: a detector was run once on all pictures, and its outputs were
+# published. The layout is simple, and the sample world has it, too.
 #
 # | file in `{name}_precomp/` | what it holds | public files | sample world |
 # |---|---|---|---|
@@ -62,8 +62,8 @@ print(f"test_caps.txt   {split.n_captions} lines, {split.captions_per_image} a p
 print(f"COCO, training: {113_287 * 36 * 2048 * 4 / 1e9:.1f} GB; a batch of 128: {128 * 36 * 2048 * 4 / 1e6:.0f} MB")
 
 # %% [markdown]
-# `memmap` means *memory map*: the file stays on the disk, and indexing reads only the bytes that are asked for. There is no magic in
-# it. A `.npy` file is a header of 128 bytes (here) and then the numbers, row after row. So we know where each picture starts:
+# `memmap` means *memory map*: the file stays on the disk, and indexing reads only the bytes that are asked for.
+# A `.npy` file is a header of 128 bytes (here) and then the numbers, row after row. So we know where each picture starts:
 #
 # $$\text{start of picture } i = 128 + i \cdot R \cdot F \cdot \text{bytes of a number}$$
 #
@@ -88,8 +88,8 @@ print("picture 7 starts at byte", 128 + 7 * 12 * 96 * 2)
 
 # %% [markdown]
 # Captions 0 to 4 belong to picture 0, captions 5 to 9 to picture 1: caption $c$ belongs to picture $\lfloor c / 5 \rfloor$.
-# One trap: in the public *dev* and *test* files each picture stands five times in a row, once for each caption, and in the *training* file it stands once.
-# `open_split` looks at the rows and understands both; `row_of_image` says where a picture really stands.
+# One trap: in the public *dev* and *test* files each picture stands five times in a row, once for each caption. In the *training* file it stands once.
+# `open_split` counts the rows and understands both; `row_of_image` says in which row a picture stands.
 
 # %%
 assert np.array_equal(split.image_of_caption, np.arange(split.n_captions) // 5)
@@ -99,10 +99,12 @@ for caption in range(5, 10):
 # %% [markdown]
 # ## 2. Which boxes, and how good are they?
 #
-# The detector tries hundreds of boxes, keeps those where it sees *something*, and of boxes that cover each other it keeps the surest.
-# It was trained on names, colors and postures of things in the **training** pictures. It never saw a caption.
-# The public features come from such a detector, too, [bottom-up attention](https://github.com/peteanderson80/bottom-up-attention).
-# It learned objects and attributes, marked by people in the photographs of *Visual Genome*. These labels are no captions either.
+# The detector tries hundreds of boxes and keeps those that hold *something*. Of boxes that cover each other it keeps the surest.
+# It was trained on names, colors and postures of things in the **training** pictures, and on no caption.
+#
+# **Where do the labels of the public features come from?** From people. They marked objects and attributes in the photographs of *Visual Genome*,
+# and the public detector, [bottom-up attention](https://github.com/peteanderson80/bottom-up-attention), learned these. Such labels are no captions
+# either. (In spite of its name it is not the attention of lesson 02.)
 #
 # Whether a box fits a thing is measured by their overlap, *intersection over union*:
 #
@@ -128,7 +130,7 @@ def overlap(a, b):
 print(f"{overlap((0, 0, 4, 2), (2, 0, 6, 2)):.3f}")
 
 # %% [markdown]
-# Now the detector on a real picture. `detector.propose` is what made the boxes in the file, so it must give the same boxes again.
+# Now the detector on one picture. `detector.propose` made the boxes in the file, so it must give the same boxes again.
 
 # %%
 INDEX = 1
@@ -151,12 +153,12 @@ plots.show(
     draw.labelled_boxes(picture, boxes, names, kinds, "Boxes are doubled, cut off and sometimes misnamed"),
     "Blue, solid: the name is right. Vermilion, dashed: it is wrong. Gray, dotted: the box holds no whole thing (overlap below 0.5 with each). "
     "Box 0 is the whole picture; its true name is the setting.",
-    "A street with a kneeling man, a white dog and a bench; eleven numbered boxes, and a list of what the network calls each box beside the truth.",
+    "A street with a kneeling man, a white dog and a bench, and eleven numbered boxes. Beside it a list: what the network calls each box, and the truth.",
 )
 
 # %% [markdown]
-# **What you should see**: the bench and the man are found; the dog is found in pieces; some boxes show the same thing twice. How good is
-# that on all 200 test pictures? A true thing counts as found if some box overlaps it by a half or more.
+# **What you should see**: {{ fitting }} of 11 boxes fit a thing. The bench and the man are found, the dog only in pieces, and some boxes show the same
+# thing twice. How good is that on all 200 test pictures? A true thing counts as found if some box overlaps it by a half or more.
 
 # %%
 found, all_things, fits = 0, 0, 0
@@ -171,15 +173,15 @@ print(f"{100 * fits / (200 * 11):.0f} % of the boxes fit a whole thing")
 assert found / all_things > 0.85 and 0.15 < fits / 2200 < 0.5
 
 # %% [markdown]
-# **What you should see**: about nine of ten things are found (within 5 points), but only three of ten boxes fit a whole thing. The rest are parts,
-# doubles and background. The public features are alike: 36 boxes a photograph, far more than things. The attention of notebook 02 will have to sort that out.
+# **What you should see**: {{ 100 * found / all_things:.0f }} % of the things are found (within 5 points), but only {{ 100 * fits / (200 * 11):.0f }} % of the boxes fit a whole thing. The rest are parts,
+# doubles and background. The public features are similar: 36 boxes a photograph, far more than things. Pooling and attention (lesson 02) have to work with such boxes.
 
 # %% [markdown]
 # ## 3. How does a box of any size become 6 x 6 cells?
 #
 # *Short path: go on to section 4. Keep in mind that every box, large or small, becomes a table of one size.*
 #
-# A linear layer wants inputs of one size, boxes have all sizes. **RoI align** (region of interest) samples each box on a fixed grid of `cells` x `cells`:
+# A linear layer needs inputs of one size, but boxes have all sizes. **RoI align** (region of interest) samples each box on a fixed grid of `cells` x `cells`:
 # each cell is the mean of 2 x 2 sample points, and the value at a point is interpolated between the four nearest pixels.
 #
 # $$x = \frac{1}{\text{stride}}\left(x_0 + (x_1 - x_0)\,\frac{j + b}{\text{cells}}\right) - \frac12, \qquad b \in \{0.25, 0.75\},\quad j = 0 \ldots \text{cells} - 1$$
@@ -195,7 +197,7 @@ assert found / all_things > 0.85 and 0.15 < fits / 2200 < 0.5
 #
 # **By hand.** A map with the rows 1 2 3 4, stride 1, the box from x = 1 to x = 3, 2 x 2 cells. The first cell samples at
 # $1 + 2 \cdot 0.25/2 = 1.25$ and $1 + 2 \cdot 0.75/2 = 1.75$; minus one half: 0.75 and 1.25. Between the pixels 0 (value 1) and 1 (value 2), place 0.75
-# gives 1.75; place 1.25 gives 2.25. The mean is **2**, the value of pixel 1. The second cell gives **3**. Without the $-\frac12$ we would get 2.5 and 3.5: everything half a pixel off.
+# gives 1.75; place 1.25 gives 2.25. The mean is **2**, the value of pixel 1. The second cell gives **3**. Without the $-\frac12$ we would get 2.5 and 3.5, half a pixel too far.
 
 # %%
 def bilinear(maps, y, x):
@@ -239,8 +241,8 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see**: in the 6 x 6 row colors and rough shapes survive, a face does not. The network does better than this row: it takes its 6 x 6 cells not from
-# 3 color channels but from 48 feature maps that were computed at the picture's own sharpness.
+# **What you should see**: the 6 x 6 row keeps colors and rough shapes, but no face. The network has more than this row. Its 6 x 6 cells do not come from 3 color channels:
+# they come from 48 feature maps, and these were computed from the sharp picture.
 
 # %% [markdown]
 # ## 4. What does a feature know?
@@ -269,7 +271,7 @@ print("equal to the features in test_ims.npy")
 
 # %% [markdown]
 # The names of section 2 are *one matrix product* away from the feature: $\text{name} = \arg\max(W h + b)$. So all that
-# the detector says about a box is in the 96 numbers, and a model that reads the features can read it as well.
+# the detector says about a box is in the 96 numbers. A model that gets the features gets this knowledge, too.
 
 # %%
 def read_names(features):
@@ -291,14 +293,14 @@ assert 0.6 < right / total < 0.95
 # %%
 plots.show(
     draw.feature_map(stored, [f"{k} {name}" for k, name in enumerate(called)],
-                     f"{100 * (np.array(split.features) == 0).mean():.0f} % of all feature values are zero: the ReLU cut them off"),
-    "The features of picture 1: a row for each box, a column for each of the 96 numbers, sorted so that columns which fire most for the same box stand together. "
-    "The dog's boxes share columns; the bench has its own.",
-    "Heat map with twelve rows, one for each box, and 96 columns; about half of the columns are dark, the others form short bright blocks.",
+                     "Boxes of the same thing have large values in the same columns"),
+    "The features of picture 1: a row for each box, a column for each of the 96 numbers. Columns that are largest for the same box stand together. "
+    "The dog's boxes (3, 4 and 6) share columns; the bench has its own.",
+    "Heat map with twelve rows, one for each box, and 96 columns. Four in ten columns are dark, the others form short bright groups.",
 )  # fmt: skip
 
 # %% [markdown]
-# **What you should see**: dark columns on the right: numbers that are zero in all boxes of this picture. Over the whole split between half and two thirds of the values are zero.
+# **What you should see**: dark columns on the right are zero in all boxes of this picture. In the whole split {{ 100 * (np.array(split.features) == 0).mean():.0f }} % of the values are zero: the ReLU sets all negative ones to 0.
 #
 # If features know what is in a box, boxes with the same kind of thing must resemble each other, even from different pictures. We take six boxes
 # of each of eight kinds and compute all cosines. (All features are at least zero, so no cosine is negative: 0 means "nothing in common".)
@@ -334,17 +336,18 @@ for kind, n, k in places:
     samples.setdefault(kind, draw.crops(plots.picture(split, n), split.boxes[n][[k]], 40)[0])
 plots.show(
     draw.region_cosines(cosines, labels, samples, f"Same kind: cosine {inside:.2f} on average; different kinds: {between:.2f}"),
-    "Cosines between the features of 48 boxes from different pictures, six of each kind. Row = who looks, column = who is looked at.",
-    "Heat map of 48 by 48 cosines in eight groups; the blocks on the diagonal are bright, most others are dull; a small picture of each kind stands below.",
+    "Cosines between the features of 48 boxes from different pictures, six of each kind.",
+    "Heat map of 48 by 48 cosines in eight groups. The squares on the diagonal are bright, most others are dull. A crop of each kind stands below.",
 )
 
 # %% [markdown]
-# **What you should see**: bright blocks on the diagonal (about 0.8 against 0.5, within 0.1). Birds and benches are almost constant blocks: they look the same everywhere. Dogs and horses share some light: four legs.
+# **What you should see**: bright squares on the diagonal: {{ inside:.2f }} on average, against {{ between:.2f }} elsewhere (within 0.1). The squares of birds and benches have almost one color: these things are drawn alike
+# in all pictures. Dogs and horses resemble each other, too: both have four legs.
 #
-# **What a feature does not know**: who does what to whom. "A dog chases a man" and "a man chases a dog" give a box with a running man and a box with a running dog, both times.
-# The difference lies *between* the boxes. That is the subject of this course: relations between regions (notebook 02), and between pictures and captions (notebooks 03 and 04).
+# **What a feature does not know**: who does what to whom. "A dog chases a man" and "a man chases a dog" give the same two boxes, a running man and a running dog.
+# The difference lies *between* the boxes. That is the subject of this course: relations between regions (lesson 02), and between pictures and captions (lessons 03 and 04).
 #
-# **Photographs.** Nothing above is special to drawings. Any network that gives maps can stand in the place of ours: maps, RoI align, and (here) the mean of the cells.
+# **Photographs.** Nothing above is special to drawings. Any network that gives maps can replace ours: maps, RoI align, and (here) the mean of the cells.
 # The cell builds a small ResNet with *random* weights, so that it runs offline; `AutoModel.from_pretrained("microsoft/resnet-50")` would bring trained ones. Exercise 01e asks whether that matters.
 
 # %%
@@ -367,10 +370,10 @@ print(tuple(backbone_features(picture, boxes).shape))
 # %% [markdown]
 # ## 5. How does a caption become ids?
 #
-# Two ways are used. **Words** (for a BiGRU): every word of the *training* captions gets a number, and any other word becomes `<unk>`. **Word pieces** (for BERT): a
-# fixed list of pieces; a word that is not in the list is cut into pieces that are.
+# Two ways are used. **Words** (for a BiGRU): every word of the *training* captions gets an **id**, a number of its own. Any other word becomes `<unk>`. **Word pieces** (for BERT): a
+# fixed list of pieces. A word that is not in the list is cut into pieces that are.
 #
-# **By hand.** From the captions "A dog runs." and "a dog" we count: a 2, dog 2, runs 1. The special tokens take the numbers 0 to 3, then words by count, then by alphabet:
+# **By hand.** From the captions "A dog runs." and "a dog" we count: a 2, dog 2, runs 1. The special tokens take the ids 0 to 3, then come words by count, then by alphabet:
 #
 # | `<pad>` | `<start>` | `<end>` | `<unk>` | a | dog | runs |
 # |---|---|---|---|---|---|---|
@@ -378,8 +381,8 @@ print(tuple(backbone_features(picture, boxes).shape))
 #
 # so "a cat runs" becomes 1 4 3 6 2: the cat is unknown.
 #
-# **Why not the test captions, too?** They stand for queries that nobody has seen yet. A word that only they use would get a vector that no training
-# caption ever moved: noise. As `<unk>` it is treated as a new word of a real query will be.
+# **Why must the vocabulary not see test captions?** They stand for queries that nobody knows yet. A word that only they use would get a vector that no
+# training caption ever changed: random numbers. As `<unk>` it is treated like any new word of a real query, and the vector of `<unk>` is trained (section 6).
 
 # %%
 tiny = text.Vocabulary.build(["A dog runs.", "a dog"])
@@ -387,7 +390,7 @@ print(tiny.words, tiny.encode(["a cat runs"]).ids.tolist())
 
 train = data.open_split(data.sample_dir(), "train")
 words = text.Vocabulary.build(train.captions)
-print(f"{words.size} numbers for the words of {train.n_captions} training captions; the most frequent: {words.words[4:9]}")
+print(f"{words.size} ids for the words of {train.n_captions:,} training captions; the most frequent: {words.words[4:9]}")
 
 # %% [markdown]
 # *Short path: go on to section 6. Keep in mind that BERT cuts rare words into pieces; the model of this course reads whole words.*
@@ -414,7 +417,7 @@ for word in ("surfboard", "surfing", "snowboard"):
     print(word, cut(word, {"surf", "board", "##board", "##ing"}))
 
 # %% [markdown]
-# BERT's own list has 30,522 pieces and needs a download. To stay offline we make a list of 160 pieces from the training captions (letters and the most frequent words), and compare our function with the library on all words of the test split.
+# BERT's own list has 30,522 pieces and needs a download. To stay offline we make a list of 160 pieces from the training captions: letters and the most frequent words. Then we compare our function with the library on all words of the test split.
 
 # %%
 pieces = text.WordPiece.train(train.captions, 160)
@@ -428,18 +431,18 @@ print(len(vocabulary), "different words and marks in the test captions; all cut 
 caption, strips = "A man is stroking a white puppy", []
 for name, encoder, tokens in (("words", words, words.words), ("word pieces", pieces, pieces.pieces)):
     ids, index, _ = encoder.encode([caption]).gather([0])
-    strips.append((f"{name}: {encoder.size} numbers", [tokens[i] for i in ids[0]], ids[0], index[0]))
+    strips.append((f"{name}: {encoder.size} ids", [tokens[i] for i in ids[0]], ids[0], index[0]))
 
 # %%
 assert len(strips[0][1]) == 9 and len(strips[1][1]) > 12
 plots.show(
     draw.word_strip(strips, f"One caption: {len(strips[0][1])} tokens as words, {len(strips[1][1])} as pieces"),
     "The same caption for a BiGRU (above) and for BERT (below), with the ids. Hatched: special tokens, one at each end. The bar joins the pieces of one word.",
-    "Two strips of boxes with tokens and ids: start, a, man, is, stroking, a, white, puppy, end; and the same in pieces, where stroking is cut into eight pieces.",
+    "Two strips of boxes with tokens and ids. Above: start, a, man, is, stroking, a, white, puppy, end. Below, stroking is cut into eight pieces.",
 )
 
 # %% [markdown]
-# **What you should see**: both ways put a special token at each end. The rare word *stroking* has one number above and eight below. All pieces count as fragments in this method, [CLS] and [SEP] included.
+# **What you should see**: both ways put a special token at each end. The rare word *stroking* has one id above and eight below. In this method every token has a row of its own, [CLS] and [SEP] included.
 
 # %% [markdown]
 # ## 6. How do both sides become rows of width D?
@@ -448,7 +451,7 @@ plots.show(
 #
 # $$R = \mathrm{FC}(x) + \mathrm{MLP}(x), \qquad \mathrm{MLP} = \text{Linear}(F, D/2),\ \text{BatchNorm},\ \text{ReLU},\ \text{Linear}(D/2, D)$$
 #
-# **Captions.** A GRU reads the words from left to right, a second one from right to left, and the mean of their two states is the word's row. Or BERT reads all pieces at once, and a linear layer takes its 768 numbers to $D$.
+# **Captions.** A GRU reads the words from left to right, a second one from right to left. The mean of their two states is the word's row. Or BERT reads all pieces at once, and a linear layer takes its 768 numbers to $D$.
 #
 # | paper | code | shape |
 # |---|---|---|
@@ -471,7 +474,7 @@ with torch.no_grad():
 print(tuple(raw.shape), "->", tuple(by_hand.shape))
 
 # %% [markdown]
-# What do the states of words know? We ask the networks: **replace one word by `<unk>` and see whose state moves.** A GRU from left to right cannot know what comes later, so a change of word $j$ moves the states $i \ge j$ only.
+# What does the state of a word know? A test: **replace one word by `<unk>` and measure whose state moves.** A GRU from left to right cannot know what comes later. So a change of word $j$ moves the states $i \ge j$ only.
 
 # %%
 torch.manual_seed(0)
@@ -518,14 +521,14 @@ assert (mean > 0).all() and (by_bert > 0).all()
 # %%
 plots.show(
     draw.influence({name: panel.numpy() for name, panel in panels.items()}, ["start", *SENTENCE.split(), "end"],
-                   "One direction sees half of the sentence; the mean of both sees all of it"),
+                   "One direction knows half of the sentence; the mean of both knows all of it"),
     "Row = whose state moves, column = which word was replaced. Colors are powers of ten: 0 is the largest influence of a panel, -2 a hundredth of it; hatched: none at all. "
-    "The weights are random: this is what each network *can* see, before any training.",
+    "The weights are random: this is what each network *can* know, before any training.",
     "Four heat maps. Left to right: the upper triangle is hatched. Right to left: the lower triangle is hatched. Mean of both and BERT: no cell is hatched.",
 )  # fmt: skip
 
 # %% [markdown]
-# **What you should see**: exact zeros above the diagonal for one direction, below it for the other, and none for the mean and for BERT. In a GRU influence fades with distance, close words count more; in BERT all other words are equally near.
+# **What you should see**: exact zeros above the diagonal for one direction, below it for the other, and none for the mean and for BERT. In a GRU the influence falls with distance; in BERT, before any training, all other words count alike.
 #
 # So the state of a word depends on its neighbors and on their order. A word vector does not:
 
@@ -539,7 +542,7 @@ with torch.no_grad():
 assert change > 5
 
 # %% [markdown]
-# **A batch.** Captions have different lengths, a tensor has not: short ones are padded with id 0, and a mask says what is real (True). From here on no function counts tokens; every function gets the mask.
+# **A batch.** Captions have different lengths, but a tensor has one. So short captions are padded with id 0, and a mask says what is real (True). From here on no function counts tokens; every function gets the mask.
 
 # %%
 batch_ids, word_index, word_mask = words.encode(split.captions).gather([6, 8, 14])
@@ -548,8 +551,8 @@ print(word_mask.astype(int))
 assert np.array_equal(word_mask, batch_ids != 0)
 
 # %% [markdown]
-# **What training leaves out.** So that the model does not lean on a single region or word, each region is left out with probability 0.2 (at least one stays), and each whole word is touched with probability 0.2:
-# half of those become `<unk>` ([MASK] for BERT), a tenth a random word, the others are deleted. Of 12 regions 12 x 0.8 = 9.6 stay on average. In evaluation nothing is left out.
+# **What training leaves out.** The model should not depend on a single region or word. So each region is left out with probability 0.2 (at least one stays). And each whole word is changed with probability 0.2:
+# half of those become `<unk>` ([MASK] for BERT), a tenth become a random word, the others are deleted. **By hand**: of 12 regions 12 x 0.8 = 9.6 stay on average. In evaluation nothing is left out.
 
 # %%
 def vary(index, caption, seed):
@@ -569,7 +572,7 @@ assert abs(share - 0.8) < 0.01
 # %%
 plots.show(
     draw.left_out(picture, boxes, [stay for stay, _ in draws], [left for _, left in draws],
-                  "The same pair looks different each time it is used"),
+                  "The same pair is different each time it is used"),
     f"Three draws of size augmentation. Dashed and hatched: regions left out. Above: what is left of \"{caption}\"",
     "The street picture three times, each with other boxes hatched, and three shortened versions of the caption above.",
 )  # fmt: skip
@@ -589,9 +592,9 @@ plots.show(
 # ## Break it
 #
 # BatchNorm subtracts the mean of a batch and divides by its standard deviation. **By hand:** two real values 1 and 3: mean 2, deviation 1, so they become -1 and +1. Now let two rows of
-# padding (zeros) in: values 1, 3, 0, 0: mean 1, variance (0 + 4 + 1 + 1)/4 = 1.5, so they become 0 and 2/1.22 = 1.63. The same two regions, other numbers, and all because *another* picture of the batch was longer.
+# padding (zeros) in: values 1, 3, 0, 0: mean 1, variance (0 + 4 + 1 + 1)/4 = 1.5, so they become 0 and 2/1.22 = 1.63. The same two regions get other numbers, only because *another* picture of the batch has more regions.
 #
-# We plant that fault: the projection sees all rows, padding included.
+# We plant that fault: the projection gets all rows, padding included.
 
 # %%
 def broken(features, mask):
@@ -619,12 +622,12 @@ assert max(moved["real regions only (here)"]) < 1e-3 and moved["padding goes thr
 plots.show(
     draw.drift(pads, moved, ("rows of padding added to each picture", "change of the real regions (%)"),
                f"Padding alone moves the regions by {moved['padding goes through BatchNorm'][-1]:.0f} %"),
-    "Sixteen pictures, nothing changed but the padding. Blue circles: BatchNorm sees real regions only. Vermilion squares: it sees the padding.",
+    "Sixteen pictures, nothing changed but the padding. Blue circles: BatchNorm gets real regions only. Vermilion squares: it gets the padding, too.",
     "Line chart: the blue line stays at zero; the dashed vermilion line rises with the rows of padding.",
 )  # fmt: skip
 
 # %% [markdown]
-# Nothing crashes and no shape is wrong: only a test that *adds padding and compares* finds it. Exercise 01d repairs it; in notebook 02 you will write that test.
+# Nothing crashes and no shape is wrong: only a test that *adds padding and compares* finds it. Exercise 01d repairs it; in lesson 02 you will write that test.
 
 # %% [markdown]
 # ## Exercises
@@ -671,7 +674,7 @@ plots.show(
 #
 # - **Idea**: bilinear sampling is linear in the pixels and splits into y and x, so two small matrices for each box do all samples at once.
 # - **Usual mistake**: the half pixel: subtract 0.5 *after* the division by the stride, since it is half a pixel of the map.
-# - **Cost**: about N x C x cells x H x W products, most of them with zeros, but in one call; the loops do fewer, one by one in Python.
+# - **Cost**: about N x C x cells x H x W products in one call, most of them with zeros. The loops do fewer, one by one in Python.
 #
 # </details>
 
@@ -700,7 +703,7 @@ check("01a", roi_align)
 #
 # Difficulty: easy · Importance: medium · Minutes: 6 · [solution](solutions/01_feature_extraction_solutions.ipynb)
 #
-# You get the captions of all splits. Return the words in the order of their ids: the four special words, then the words seen at least `min_count` times, most frequent first, words of one count by the alphabet.
+# You get the captions of all splits. Return the words in the order of their ids: the four special words, then the words that occur at least `min_count` times, most frequent first, words of one count by the alphabet.
 # Which splits may you read? `text.split_words(caption)` gives the words of a caption.
 
 # %% [markdown]
@@ -756,7 +759,7 @@ check("01b", vocabulary)
 #
 # Difficulty: medium · Importance: high · Minutes: 7 · [solution](solutions/01_feature_extraction_solutions.ipynb)
 #
-# The specification as a loop: cut a caption longer than `limit` so that its *last* token (`<end>` or [SEP]) stays; pad on the right with 0 to the longest caption of the batch; True marks real tokens.
+# Cut a caption longer than `limit` so that its *last* token (`<end>` or [SEP]) stays. Pad on the right with 0 to the longest caption of the batch. True marks real tokens.
 
 # %% [markdown]
 # <details><summary>Hint 1: idea</summary>
@@ -811,7 +814,7 @@ check("01c", collate)
 #
 # Difficulty: medium · Importance: medium · Minutes: 6 · [solution](solutions/01_feature_extraction_solutions.ipynb)
 #
-# `broken` of "Break it" is the patient. Write `project` so that neither FC nor BatchNorm ever sees padding. Masked rows of the result are zero. Call each layer once; a mask may have holes.
+# Repair `broken` of "Break it": write `project` so that neither FC nor BatchNorm ever gets padding. Masked rows of the result are zero. Call each layer once; a mask may have holes.
 
 # %% [markdown]
 # <details><summary>Hint 1: idea</summary>
@@ -864,7 +867,7 @@ check("01d", project)
 #
 # Difficulty: medium · Importance: low · Minutes: 8 · [solution](solutions/01_feature_extraction_solutions.ipynb)
 #
-# A number to compare networks with: for each region find the *other* region with the largest cosine; the share of regions whose nearest one has the same kind. Blind guessing gives about one eighth here.
+# One number compares networks. For each region find the *other* region with the largest cosine: in what share of the regions has it the same kind? Blind guessing gives about a tenth here.
 # Write it, then predict the order of three kinds of features before you run the last cell: the trained detector, the random ResNet, and the plain pixels of the 6 x 6 crop.
 
 # %% [markdown]
@@ -928,11 +931,11 @@ try:
 except NotImplementedError:
     print("Solve 01e first; then this cell compares three kinds of features.")
 
-# %% [markdown]
+# %% [markdown] quoted="0.98, 0.55, 0.11: what the solution of 01e gives, and by hand"
 # <details><summary>What the comparison says</summary>
 #
-# The trained detector reaches about 0.98; the random ResNet and the plain pixels about 0.55 each (within 0.1); blind guessing would give 5/47 = 0.11, since 5 of the 47 other boxes
-# have the same kind. So color and rough shape alone sort half of the boxes, a network without training adds nothing to that, and labels teach the rest. A backbone is only as good as what it was trained for.
+# The trained detector reaches about 0.98, the random ResNet and the plain pixels about 0.55 each (within 0.1). Blind guessing would give 5/47 = 0.11, since 5 of the 47 other boxes
+# have the same kind. So color and rough shape alone are enough for half of the boxes. A network without training adds nothing to that, and labels teach the rest. A backbone is only as good as what it was trained for.
 #
 # </details>
 #
@@ -940,7 +943,7 @@ except NotImplementedError:
 #
 # - A picture is R boxes and a table [R,F]; the file is memory-mapped, and a batch reads only its own rows.
 # - RoI align brings every box to one size; the hidden layer of a detector is the feature. It knows name, color and posture, with errors, but not who does what to whom.
-# - A caption is ids with a special token at each end; only training captions make the vocabulary; a state of a BiGRU or of BERT knows the whole sentence.
+# - A caption is ids with a special token at each end, and only training captions make the vocabulary. A state of a BiGRU or of BERT knows the whole sentence.
 # - Both sides become rows of width D with a mask; padding must pass no BatchNorm.
 #
 # **Words introduced**: region, feature, overlap (IoU), RoI align, memory map, vocabulary, word piece, state, mask, padding, size augmentation.

@@ -35,21 +35,21 @@ plots.show(
 # - pool fragments with a mean, a max-k and a mix of both, and say which region gave which number;
 # - write a test that catches an encoder in which padding or other pictures change an embedding.
 #
-# **Predict first**: an embedding is 0.8 times a max pool of the regions plus 0.2 times a mean of the regions *after they attended to each other*.
-# (a) What share of the length does the second part have: about a fifth? (b) Take that part away from all pictures, without any training: how far does R@1 (image to text) fall? (c) And if you take it away from all
+# **Predict first**: an embedding is the sum of two parts. One is 0.8 times a max pool of the regions. The other is 0.2 times a mean of the regions *after they attended to each other*.
+# (a) What share of the length does the second part have: about a fifth? (b) Take that part away from all pictures, without any training. How far does R@1 (image to text) fall? (c) And if you take it away from all
 # captions instead? Write three numbers down; section 5 prints them.
 
 # %% [markdown]
-# ## 1. The walk in seven shapes
+# ## 1. From a picture to its embedding in seven shapes
 #
-# The model that comes with the project was trained on the sample world (D = 128, 8 heads). We walk with one picture, a man who pets a dog beside a bench, and one of its captions.
+# The model that comes with the project was trained on the sample world (D = 128, 8 heads). We follow one picture, a man who pets a dog beside a bench, and one of its captions.
 #
 # | paper | code | shape |
 # |---|---|---|
 # | region features | `features` | [B,R,F] |
 # | $R$, $C$: fragments in the joint width | `fragments` | [B,R,D], [B,L,D] |
 # | attention weights | `weights[0]` | [B,H,R,R] |
-# | $R^V$, $C^U$: fragments after they looked at each other | `context` | [B,R,D], [B,L,D] |
+# | $R^V$, $C^U$: fragments after they attended to each other | `context` | [B,R,D], [B,L,D] |
 # | before the normalization | `pooled` | [B,D] |
 # | $v$, $u$: embeddings | `emb` | [B,D], length 1 |
 
@@ -74,7 +74,7 @@ print(f"length of v: {images.emb[INDEX].norm():.3f}")
 # %% [markdown]
 # ## 2. How does one region attend to the others?
 #
-# Each row asks all rows a question (*query*), each row answers with its *key*, and the better the answer fits, the more of that row's *value* is taken over. With all rows stacked into a matrix $X$:
+# Each row asks all rows a question (*query*), and each row answers with its *key*. The better a key fits the query, the more of that row's *value* is taken over. With all rows stacked into a matrix $X$:
 #
 # $$W = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d_k}}\right), \qquad \mathrm{Att}(X) = W V, \qquad Q = X W_Q,\; K = X W_K,\; V = X W_V$$
 #
@@ -83,10 +83,10 @@ print(f"length of v: {images.emb[INDEX].norm():.3f}")
 # | $X$, rows of one sample | `x` | [n,D] |
 # | $Q, K, V$ | `q`, `k`, `v` | [n,$d_k$] each, for each head |
 # | $d_k$, width of a head | `dim // heads` | D / H |
-# | $W$: row looks, column is looked at; each row adds up to 1 | `weights` | [n,n] for each head |
+# | $W$: row attends, column is attended to; each row adds up to 1 | `weights` | [n,n] for each head |
 #
 # **By hand.** Three fragments a = (1, 0), b = (0, 1), c = (1, 1); let $Q = K = V = X$ and $d_k = 2$. For row a the inner products with a, b, c are 1, 0, 1; divided by $\sqrt 2$: 0.707, 0, 0.707;
-# $e$ to that power: 2.028, 1, 2.028; their sum is 5.056. So a looks at a, b, c with weights **0.401, 0.198, 0.401**, and takes over
+# $e$ to that power: 2.028, 1, 2.028; their sum is 5.056. So a attends to a, b, c with the weights **0.401, 0.198, 0.401**. It takes over
 # 0.401 (1, 0) + 0.198 (0, 1) + 0.401 (1, 1) = **(0.802, 0.599)**.
 
 # %%
@@ -94,7 +94,7 @@ def attend(x, mask=None):
     """Self-attention with Q = K = V = x [n,D]: result [n,D] and weights [n,n]."""
     scores = x @ x.T / x.shape[-1] ** 0.5
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)  # a column that is not real cannot be looked at
+        scores = scores.masked_fill(~mask, -torch.inf)  # no row attends to padding
     weights = scores.softmax(-1)
     return weights @ x, weights
 
@@ -105,7 +105,7 @@ print(weights.numpy().round(3))
 print("row a becomes", result[0].numpy().round(3))
 
 # %% [markdown]
-# Padding must not be looked at. If c is padding, row a has the scores 0.707 and 0 only: weights 2.028 / 3.028 = **0.670** and **0.330**, and exactly 0 for c. The library's layer with identity weights says the same, with and without mask:
+# No row may attend to padding. **By hand**: if c is padding, row a has the scores 0.707 and 0 only. Its weights are 2.028 / 3.028 = **0.670** and **0.330**, and exactly 0 for c. The library's layer with identity weights gives the same, with and without mask:
 
 # %%
 layer = attention.MultiheadAttention(dim=2, heads=1)
@@ -118,34 +118,34 @@ with torch.no_grad():
 print("with c as padding:", attend(abc, torch.tensor([True, True, False]))[1][0].numpy().round(3))
 
 # %% [markdown]
-# Before we look at real maps, we look at three that we know. How sharp a row is can be told in one number, the **effective number** of fragments that it looks at: $\exp(-\sum_j w_j \ln w_j)$.
+# Before real maps, here are three that we know. One number says how sharp a row is: the **effective number** of fragments that it attends to, $\exp(-\sum_j w_j \ln w_j)$.
 # It is 1 if one fragment gets everything, and $n$ if all $n$ get the same.
 
 # %%
 def effective(weights):
-    """Effective number of fragments looked at, for each row: weights [...,n] -> [...]."""
+    """Effective number of fragments attended to, for each row: weights [...,n] -> [...]."""
     return torch.special.entr(weights).sum(-1).exp()
 
 
 alike, longer = torch.ones(3, 2), 10 * abc
-panels = {"three equal fragments": alike, "a, b, c of the hand example": abc, "the same, ten times longer": longer}
+panels = {"three equal fragments": alike, "a, b, c of the example by hand": abc, "the same, ten times longer": longer}
 for name, x in panels.items():
-    print(f"{name:30} effective number of each row: {[round(v, 2) for v in effective(attend(x)[1]).tolist()]}")
+    print(f"{name:31} effective number of each row: {[round(v, 2) for v in effective(attend(x)[1]).tolist()]}")
 assert torch.allclose(effective(attend(longer)[1]), torch.tensor([2.0, 2.0, 1.0]), atol=1e-3)
 
 # %%
 plots.show(
     draw.small_maps({name: attend(x)[1].numpy() for name, x in panels.items()}, ["a", "b", "c"],
                     "Long fragments make sharp attention: ten times the length is a hundred times the score"),
-    "Three attention maps with known values. Row = who looks, column = who is looked at; each row adds up to 1.",
-    "Three maps of three by three. Equal fragments: 0.33 everywhere. The hand example: weights between 0.20 and 0.50. Ten times longer: only 0, 0.5 and 1.",
+    "Three attention maps with known values. Row = who attends, column = who is attended to; each row adds up to 1.",
+    "Three maps of three by three. Equal fragments: 0.33 everywhere. The example by hand: weights between 0.20 and 0.50. Ten times longer: only 0, 0.5 and 1.",
 )  # fmt: skip
 
 # %% [markdown]
 # **What you should see**: the middle map holds your numbers by hand (0.40, 0.20, 0.40 in the first row). The right map has the *same directions*; only the length differs. Keep that in mind for section 3.
 #
-# **Equation (1)** of the paper, $R^V = \mathrm{SelfAtt}(R)$, is a whole Transformer encoder layer: attention with $H$ heads (each on its own $D/H$ numbers), then a residual and LayerNorm, a feed-forward network of width $D$, again a
-# residual and LayerNorm. There is no positional encoding: a picture has no first region. Here it is, from scratch, on all 200 test pictures with the trained weights:
+# **Equation (1)** of the paper, $R^V = \mathrm{SelfAtt}(R)$, is a whole Transformer encoder layer: first attention with $H$ heads (each on its own $D/H$ numbers), a residual and LayerNorm. Then a feed-forward network of width $D$, again with a
+# residual and LayerNorm. There is no positional encoding: a picture has no first region. Here is the layer, from scratch, on all 200 test pictures with the trained weights:
 
 # %%
 def layer_by_hand(layer, x, mask):
@@ -180,31 +180,31 @@ maps = {f"head {varied}: its rows differ most": used[varied].numpy(), "mean of t
 
 # %%
 plots.show(
-    draw.attention_maps(maps, called, "A row of a head looks at one region; the mean has a few bright columns"),
-    "Attention between the 12 regions of picture 1 after training. Row = who looks, column = who is looked at. Region 0 is the whole picture.",
+    draw.attention_maps(maps, called, "In one head a row attends to one region; the mean has a few bright columns"),
+    "Attention between the 12 regions of picture 1 after training. Row = who attends, column = who is attended to. Region 0 is the whole picture.",
     "Two maps of 12 by 12 with the regions' names on both axes. Left: one head, one bright cell in nearly every row, always in one of two columns. "
     "Right: the mean of eight heads, with two bright columns, some weaker ones and the rest dark.",
 )  # fmt: skip
 
 # %%
-looking = {called.index(kind): kind for kind in ("man", "dog", "bench")}
+attending = {called.index(kind): kind for kind in ("man", "dog", "bench")}
 mean_weights = used.mean(0)  # [R,R]
-man, dog, bench = looking
+man, dog, bench = attending
 
 # %%
 assert mean_weights[dog].argmax() == mean_weights[bench].argmax() == man
 plots.show(
-    draw.attention_arrows(picture, boxes, mean_weights.numpy(), looking, "The dog and the bench look at the man most"),
-    "Rows 'man', 'dog' and 'bench' of the right map, drawn on the picture: an arrow goes from the region that looks (green) to a region that is looked at; its width is the weight; 'all' is the whole picture. "
+    draw.attention_arrows(picture, boxes, mean_weights.numpy(), attending, "The dog and the bench attend to the man most"),
+    "Rows 'man', 'dog' and 'bench' of the right map, drawn on the picture: an arrow goes from the region that attends (green) to a region that it attends to. Its width is the weight; 'all' is the whole picture. "
     "A green number is the weight on itself. Weights below 0.08 are left out.",
-    "The street picture three times, with arrows from the man, the dog and the bench to the regions that they look at, and the weights as numbers.",
+    "The street picture three times. Arrows go from the man, the dog and the bench to the regions that they attend to; each weight is written as a number.",
 )
 
 # %% [markdown]
-# **What you should see**: bright *columns* more than bright cells. Most rows agree on whom to look at, whoever they are: on the man, the bench, the whole picture. Many numbers are near 0.12, 0.25 or 0.37, that is one, two or
-# three of eight: each head gives nearly all its weight to *one* region, and the mean counts the heads. Do not read more into a map than that: a weight says how much of a row was *taken over*, not that the model understood "pets".
+# **What you should see**: bright *columns* more than bright cells. Most rows attend to the same few regions: the man, the bench, the whole picture. Many weights are near 1/8, 2/8 or 3/8. In each of the 8 heads a row
+# gives nearly all its weight to *one* region, and the mean counts the heads. Do not read more into a map than that. A weight says how much of a row was *taken over*, not that the model understood "pets".
 #
-# Is this picture typical? The effective number over all test pictures, as a share of 12 regions, and the same for the words of all captions; and how much a region looks at itself:
+# Is this picture typical? We compute the effective number over all test pictures, as a share of the 12 regions, and over the words of all captions. We also measure the weight of a region on itself:
 
 # %%
 tokens = run.text.encode(split.captions)
@@ -217,9 +217,9 @@ word_share = (effective(texts.weights[0]) / word_count)  # [captions,H,L]
 word_share = torch.stack([word_share[:, head][word_mask].mean() for head in range(8)])
 for name, share, encoded in (("regions", region_share, images), ("words", word_share, texts)):
     length = encoded.fragments[encoded.mask].norm(dim=-1).mean()
-    print(f"{name:8} looked at: {100 * share.mean():.0f} % of the fragments; mean length of a fragment: {length:.1f}")
+    print(f"{name:7} attend to {100 * share.mean():.0f} % of the fragments; mean length of a fragment: {length:.1f}")
 on_itself = images.weights[0].diagonal(dim1=2, dim2=3).mean().item()
-print(f"weight of a region on itself: {on_itself:.2f}; if it looked at all alike: {1 / 12:.2f}")
+print(f"weight of a region on itself: {on_itself:.2f}; if it attended to all alike: {1 / 12:.2f}")
 assert region_share.mean() < 0.15 and word_share.mean() > 0.9 and abs(on_itself - 1 / 12) < 0.04
 
 # %%
@@ -231,14 +231,15 @@ shown_words = [run.text.words[i] for i in ids[row, :n]]
 plots.show(
     draw.word_attention(texts.weights[0][row].mean(0)[:n, :n].numpy(), shown_words,
                         {"regions": region_share.numpy(), "words": word_share.numpy()},
-                        "In this model a region picks one region, and a word listens to all words nearly alike"),
-    "Left: attention between the words of one caption. Right: the share of the fragments that a row looks at (effective number divided by their number), a mark for each of the 8 heads.",
+                        "In this model a region attends to one region, and a word to all words nearly alike"),
+    "Left: attention between the words of one caption. Right, a mark for each of the 8 heads: the share of the fragments that a row attends to. It is the effective number divided by the number of fragments.",
     "Left: a heat map of dull colors, all weights between 0.04 and 0.11. Right: marks for regions near the bottom; marks for words at the top, most of them at the line of a plain mean.",
 )  # fmt: skip
 
 # %% [markdown]
-# **What you should see**: in each head a region looks at 9 % of the regions (within 2), that is little more than one of 12, and at itself no more than at any other; a word looks at nearly all words (more than 85 % in each head). Why?
-# Section 2 knew it: scores grow with the *square* of the length of the rows. Region rows come from a linear layer without a bound and are long; word rows are means of GRU states, which lie between -1 and 1, and are short. If that is the reason, longer words must become picky. We stretch them:
+# **What you should see**: in each head a region attends to {{ 100 * region_share.mean():.0f }} % of the regions (within 2). That is little more than one of 12, and itself no more than any other. A word attends to nearly all words: to {{ 100 * word_share.min():.0f }} % of them or more
+# in each head (within 5). Why? Section 2 has the reason: scores grow with the *square* of the length of the rows. Region rows come from a linear layer without a bound, and are long. Word rows are means of GRU states, which lie between -1 and 1,
+# and are short. If that is the reason, longer word rows must make sharper maps. We multiply them:
 
 # %%
 word_layer = run.model.text_encoder.relations.layers[0]
@@ -246,25 +247,28 @@ for stretch in (1, 10, 100):
     with torch.no_grad():
         _, weights = layer_by_hand(word_layer, stretch * texts.fragments[:200], word_mask[:200])
     share = (effective(weights) / word_count[:200])[:, 0][word_mask[:200]].mean().item()
-    print(f"words x {stretch:3}: a row of head 0 looks at {100 * share:.0f} % of the words")
+    print(f"words x {stretch:3}: a row of head 0 attends to {100 * share:.0f} % of the words")
 assert share < 0.6
 
 # %% [markdown]
-# So a flat map does not mean that attention is useless here: a plain mean over the sentence is what the layer learned to add. And it says nothing about BERT, whose rows we did not measure. Look before you believe.
+# So a flat map does not mean that attention is useless here: the layer learned to add a plain mean over the sentence. And it says nothing about BERT, whose rows we did not measure.
 #
 # ## 4. How do twelve rows become one?
 #
-# Two simple ways, each with a weakness. The **mean** lets every fragment count, background too. The **maximum** of each dimension keeps what is strongest anywhere, but listens to a single fragment. The method takes max pooling (mean of the $k$ largest values, $k$ = 2) of the fragments *before* attention,
-# mean pooling of the context *after* it, and mixes them, equations (2) and (3):
+# Two simple ways, each with a weakness. The **mean** lets every fragment count, background too. The **maximum** of each dimension keeps what is strongest anywhere, but depends on a single fragment. The method takes max-k pooling of the fragments *before* attention (the mean of the $k$ largest values, $k$ = 2).
+# It takes mean pooling of the context *after* attention. Equations (2) and (3) mix the two:
 #
 # $$v = \beta\,\mathrm{MaxPool}_k(R) + (1 - \beta)\,\mathrm{AvgPool}(R^V), \qquad \text{then } v \leftarrow v / \lVert v \rVert$$
 #
 # | paper | code | value or shape |
 # |---|---|---|
 # | $\beta$ | `mix` (`model.pool_mix`) | 0.8 |
-# | $k$ | `k` (`model.pool_k`) | 2; the paper's letter is 1 |
+# | $k$ | `k` (`model.pool_k`) | 2; the paper's formula has 1 |
 # | $R$, $R^V$ | `fragments`, `context` | [B,n,D] |
 # | $v$ | `emb` | [B,D] |
+#
+# **Why the two largest and not one?** With $k$ = 1 a single fragment decides each number. If its box is bad, the number is bad, and in training the gradient of that number reaches this fragment alone.
+# With $k$ = 2 one bad box counts half, and two fragments learn. The paper writes the plain maximum. The authors' released code takes two, and so do we.
 #
 # **By hand.** Fragments (1, 5), (3, -1), (2, 9); context (0, 1), (2, 1), (1, 1). The two largest values of the first dimension are 3 and 2, of the second 9 and 5, so MaxPool = (2.5, 7). The mean of the context is (1, 1).
 # Mix: 0.8 (2.5, 7) + 0.2 (1, 1) = **(2.2, 5.8)**. Its length is $\sqrt{2.2^2 + 5.8^2}$ = 6.203, so v = **(0.355, 0.935)**.
@@ -289,7 +293,7 @@ for encoded in (images, texts):
 print("200 pictures and 1,000 captions: the same as the library")
 
 # %% [markdown]
-# The maximum has a pleasant side: we can ask *which region* gave each number. Every one of the D = 128 dimensions has a winner.
+# The maximum has an advantage: we can ask *which region* gave each number. Every one of the D = 128 dimensions has a winner.
 
 # %%
 winner = images.fragments[INDEX].argmax(0)  # [D]: the region with the largest value of each dimension
@@ -302,17 +306,18 @@ assert shares.min() > 0 and everywhere[0] > 1.2 * everywhere[6:].mean()
 
 # %%
 plots.show(
-    draw.winners(shares.numpy(), crops, called, f"Region {int(shares.argmax())} wins most dimensions, but every region wins some"),
+    draw.winners(shares.numpy(), crops, called, f"Region {int(shares.argmax())} wins more dimensions than any other, but every region wins some"),
     "Which region holds the largest value, over the 128 dimensions of picture 1. The dashed line: equal shares of 8.3 %.",
     "Bar chart with a bar for each of the 12 regions, between about 4 and 15 per cent; crops of the regions below the bars.",
 )
 
 # %% [markdown]
-# **What you should see**: no region takes all. Over all pictures region 0, the whole picture, wins about 14 % of the dimensions (within 4) and the late boxes 6 to 8 % each: it alone can tell the setting. The boxes come surest first, but even the last ones win something.
+# **What you should see**: no region wins everything. Over all pictures region 0, the whole picture, wins {{ everywhere[0]:.0f }} % of the dimensions (within 4): it alone shows the setting. The last six boxes win {{ everywhere[6:].min():.0f }} to {{ everywhere[6:].max():.0f }} % each.
+# The boxes come surest first, but even the last ones win something.
 #
 # ## 5. How much does each part weigh?
 #
-# Similarity is a cosine, so at the end every embedding is divided by its length. That also means: only the *relation* between the two parts of the mix matters, and $\beta$ = 0.8 does not say what it is. We measure both lengths.
+# Similarity is a cosine, so at the end every embedding is divided by its length. So only the *ratio* of the two parts of the mix matters, and $\beta$ = 0.8 does not say what it is. We measure both lengths.
 
 # %%
 def two_parts(encoded):
@@ -350,14 +355,14 @@ assert 30 < fall["captions without context"] < fall["pictures without max"]
 
 # %%
 plots.show(
-    draw.parts(lengths, found, "The longer a part, the more is lost without it; the pictures' short context part is hardly missed"),
+    draw.parts(lengths, found, "The longer a part, the more is lost without it"),
     "Left: how long the two parts of the mix are, in per cent of both together. Right: R@1 on the test split if a part is taken out of the trained model, without training again.",
-    "Left: two bars; pictures are nearly all max part, captions three quarters context part. Right: dots of R@1. All of it and pictures without context lie close together, captions without max a little lower, "
+    "Left: two bars; pictures are nearly all max part, captions three quarters context part. Right: dots of R@1. All of it and pictures without context lie close together. Captions without max lie a little lower, "
     "captions without context far lower, and pictures without max lowest.",
 )
 
 # %% [markdown]
-# Image to text does not fall at all without the pictures' context? 200 pictures are few. Notebook 00 asked how sure a number is; for a *difference* on the same pictures, the pictures are drawn again for both sides at once:
+# Image to text does not fall at all without the pictures' context? 200 pictures are few. Lesson 00 asked how sure a number is. For a *difference* on the same pictures, they are resampled for both sides at once:
 
 # %%
 def ranks(v, u):
@@ -365,20 +370,23 @@ def ranks(v, u):
     return metrics.ranks((pooling.unit(v) @ pooling.unit(u).T).numpy(), split.image_of_caption)
 
 
-everything = ranks(images.pooled, texts.pooled)
+everything, lost = ranks(images.pooled, texts.pooled), {}
 for name, without in (("pictures", ranks(image_max, texts.pooled)), ("captions", ranks(images.pooled, text_max))):
-    lost = metrics.bootstrap_difference(everything, without, split.image_of_caption)
-    (low, high), (least, most) = lost["i2t"]["R@1"], lost["rSum"]
+    lost[name] = metrics.bootstrap_difference(everything, without, split.image_of_caption)
+    (low, high), (least, most) = lost[name]["i2t"]["R@1"], lost[name]["rSum"]
     print(f"{name} without context lose: R@1 of i2t {low:.0f} to {high:.0f} points, rSum {least:.0f} to {most:.0f} points (95 %)")
     assert (low < 0 < high) == (name == "pictures") and most > 0
 
 # %% [markdown]
-# **What you should see** (within 3 points): (a) In pictures the context is 10 % of the length, not 20; in captions it is 76 %. A context row has left a LayerNorm and is about $\sqrt{128}$ = 11.3 long, on both sides. The rows before attention have no such rule:
-# regions are long (52), words short (0.5). (b) Without their short context part the pictures' R@1 stays at 72.5 (text to image falls from 51.7 to 49.8). The interval says how little 200 pictures tell: anything from a loss of 4 points to a gain of 4 would fit. All six recalls
-# together fall by 1 to 10 points, so the part is not for nothing. (c) Captions live on their context: without it 48.5 and 29.4 are left.
+# **What you should see** (within 3 points):
+# - (a) In pictures the context is {{ lengths["pictures"][1]:.0f }} % of the length, not a fifth; in captions it is {{ lengths["captions"][1]:.0f }} %. A context row comes out of a LayerNorm, so it is about $\sqrt{128} = 11.3$ long on both sides.
+#   The rows before attention have no such norm: regions are long ({{ images.fragments[images.mask].norm(dim=-1).mean():.0f }}), words short ({{ texts.fragments[texts.mask].norm(dim=-1).mean():.1f }}).
+# - (b) Without their short context part the pictures have R@1 = {{ found["pictures without context"][0]:.1f }}, as with it. (Text to image falls from {{ found["all of it"][1]:.1f }} to {{ found["pictures without context"][1]:.1f }}.) The interval shows how little 200 pictures tell:
+#   a loss of {{ lost["pictures"]["i2t"]["R@1"][1]:.0f }} points fits, and so does a gain of {{ -lost["pictures"]["i2t"]["R@1"][0]:.0f }}. But the interval of rSum holds losses only, so the part is of use.
+# - (c) Captions depend on their context: without it R@1 is {{ found["captions without context"][0]:.1f }} (image to text) and {{ found["captions without context"][1]:.1f }} (text to image).
 #
-# Two lessons. A weight in a formula is not a share: the same 0.2 became a tenth here and three quarters there, so measure it. And what a part is worth you learn by taking it out: here the order of the lengths, 10, 24, 76 and 90 %, is the order of the losses.
-# (No part was trained again; a model that is *trained* without a part may do better than these dots.)
+# So a weight in a formula is not a share: the same 0.2 became a tenth in pictures and three quarters in captions. And a part is worth what is lost without it: here the shortest of the four costs least, and the longest most.
+# (No part was trained again; a model that is *trained* without a part may do better than these numbers.)
 
 # %% [markdown]
 # ## What differs
@@ -394,9 +402,9 @@ for name, without in (("pictures", ranks(image_max, texts.pooled)), ("captions",
 # %% [markdown]
 # ## Break it
 #
-# **Fault 1** is in the released code: `k = min(k, n)` inside a loop over the samples: after a picture with one region, k stays 1 for all that follow. **Fault 2** is a common slip: padding passes the projection, whose bias turns zero rows into something else, and the pooling does not mask them.
+# **Fault 1** is in the released code: `k = min(k, n)` inside a loop over the samples. After a picture with one region, k stays 1 for all that follow. **Fault 2** is common: padding passes the projection, whose bias turns zero rows into something else, and the pooling does not mask them.
 #
-# Picture A stays as it is. For fault 1, *picture B* with a single region joins the batch in front of it; for fault 2, four regions of A are padded to twelve, as they would be beside a picture with twelve.
+# Picture A stays as it is. For fault 1, *picture B* with a single region joins the batch in front of it. For fault 2, four regions of A are padded to twelve, as they would be beside a picture with twelve.
 
 # %%
 def broken_k(x, mask, k):
@@ -564,7 +572,7 @@ def masked_max_k(x, mask, k):
 # %% tags=["exercise"]
 check("02b", masked_max_k)
 
-# %% [markdown] tags=["exercise"]
+# %% [markdown] tags=["exercise"] quoted="0.00001: what the check takes as rounding"
 # ### Exercise 02c: write the test
 #
 # Difficulty: hard · Importance: medium · Minutes: 12 · [solution](solutions/02_fragment_relations_solutions.ipynb)
@@ -602,7 +610,7 @@ check("02b", masked_max_k)
 # %% [markdown] tags=["solution"]
 # <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
-# - **Idea**: change what must not matter, padding rows and a short batch mate in front, and compare each picture with itself by the largest absolute difference.
+# - **Idea**: change what must not matter, padding rows and a short batch mate in front. Compare each picture with itself by the largest absolute difference.
 # - **Usual mistake**: only one of the two changes, or a comparison that hides some (a mean, a cosine, no absolute value).
 # - **Cost**: three calls of the encoder; the tolerance, 0.0001, lies far above rounding and far below the faults.
 #
@@ -625,7 +633,7 @@ def padding_matters(encode):
 # %% tags=["exercise"]
 check("02c", padding_matters)
 
-# %% [markdown] tags=["exercise"]
+# %% [markdown] tags=["exercise"] quoted="0.00001: what the check takes as equal"
 # ### Exercise 02d: our layer, their weights
 #
 # Difficulty: medium · Importance: medium · Minutes: 8 · [solution](solutions/02_fragment_relations_solutions.ipynb)
@@ -682,7 +690,7 @@ check("02d", copy_layer)
 #
 # Difficulty: medium · Importance: low · Minutes: 8 · [solution](solutions/02_fragment_relations_solutions.ipynb)
 #
-# Sort each dimension, largest value first, and take a weighted sum, with one weight for each *place* in the order (VSE-infinity, CVPR 2021, learns such weights). For a sample with $m$ real fragments the weights are the softmax of the first $m$ logits. Which logits give the mean, which the maximum?
+# Sort each dimension, largest value first. Then take a weighted sum, with one weight for each *place* in the order (VSE-infinity, CVPR 2021, learns such weights). For a sample with $m$ real fragments the weights are the softmax of the first $m$ logits. Which logits give the mean, which the maximum?
 
 # %% [markdown]
 # <details><summary>Hint 1: idea</summary>
@@ -734,16 +742,16 @@ check("02e", sorted_pool)
 #
 # <details><summary>Model answer</summary>
 #
-# If all rows look at the same few regions, all rows take over nearly the same vector: the attention writes a *summary of the picture* into every row. The mean over the rows keeps what they share, the summary, and averages away
-# what is their own; and their own part is in the embedding already, through the max pool of the rows before attention. So the two parts tell different things: the strongest single regions, and what the picture is about as a whole.
+# If all rows attend to the same few regions, all rows take over nearly the same vector: the attention writes a *summary of the picture* into every row. The mean over the rows keeps this summary and averages away what differs
+# between the rows. What differs is in the embedding already, through the max pool of the rows before attention. So the two parts tell different things: the strongest single regions, and what the picture is about as a whole.
 #
 # </details>
 #
 # ## Summary
 #
-# - Self-attention: each row takes over a weighted mean of all rows; the row looks, the column is looked at; padding gets weight 0. Longer rows make sharper maps.
-# - An embedding is 0.8 x (mean of the two largest) of the rows before attention plus 0.2 x mean of the rows after it, divided by its length.
-# - Weights in a formula are not shares: measure the lengths, and take a part out to see what it is worth.
+# - Self-attention: each row takes over a weighted mean of all rows. The row attends, the column is attended to, and padding gets weight 0. Longer rows make sharper maps.
+# - An embedding is 0.8 x max-k pooling (k = 2) of the rows before attention plus 0.2 x the mean of the rows after it. It is divided by its length.
+# - Weights in a formula are not shares: measure the lengths, and take a part out to learn what it is worth.
 # - An embedding may depend on its own sample only. A test with more padding and a short batch mate holds the code to that.
 #
 # **Words introduced**: fragment, query, key, value, head, self-attention, context, effective number, max-k pooling, mix, embedding.

@@ -6,7 +6,7 @@
 # **Sections** (minutes): 1 four nodes (11) · 2 fragments (18) · 3 A and S (10) · 4 the whole graph (8) · 5 neighbors (17) · 6 guide (7) · Break it (4)
 #
 # - **In hand**: two encoders. `image_emb` and `text_emb` [B,D] come from one item alone.
-# - **Missing**: anything about other items. *A dog chases a man* and *a dog walks with a man* have nearly the same parts; the paper hopes that comparing them teaches the difference.
+# - **Missing**: anything about other items. *A dog chases a man* and *a dog walks with a man* have nearly the same parts. The paper hopes that comparing them teaches the difference.
 # - **Today**: the batch becomes a graph: `connection` A says who may attend to whom, `relevance` S says how much. Only training uses it.
 
 # %% tags=["setup"]
@@ -32,10 +32,10 @@ plots.show(
 # 3. test the graph against known scenes, and find a weak point of the released code.
 #
 # **Predict first.** The paper does not force a picture to be connected to its own caption. In batches of 50 pairs each picture
-# keeps the 25 captions that match it best. Of the 200 test pictures, how many keep their own caption? Write your number down;
-# section 5 prints it for two ways to match, and one of them is a surprise.
+# keeps the 25 captions that match it best. Of the 200 test pictures, how many keep their own caption? Write your number down.
+# Section 5 prints it for two ways to match, and one of them is a surprise.
 
-# %% [markdown]
+# %% [markdown] quoted="0.174, 0.826, 1.147, 0.147, 1.286, 0.286, 1.414, 0.414, 0.135: by hand"
 # ## 1. Four nodes on paper
 #
 # A batch of B pairs has 2B **nodes**: first the B pictures $v_1, \dots, v_B$, then the B captions $u_1, \dots, u_B$. Both
@@ -44,11 +44,12 @@ plots.show(
 # $$A = \begin{pmatrix} A_{i2i} & A_{i2t} \\ A_{t2i} & A_{t2t} \end{pmatrix}, \qquad
 #   S = \begin{pmatrix} S_{i2i} & S_{i2t} \\ S_{t2i} & S_{t2t} \end{pmatrix}$$
 #
-# One rule for the whole course: **row = who looks, column = who is looked at**. `i2t` = a picture looks at a caption.
+# One rule for the whole course: **row = who attends, column = who is attended to**. In `i2t` a picture attends to a caption.
 #
-# Within one modality the embeddings can be compared directly. Equation (5): each row keeps the share ρ of the most
-# similar nodes, $\max(1, \lfloor \rho B \rfloor)$ of them. Equation (10): the relevance falls with the distance,
-# $S_{ij} = \exp(-\lVert v_i - v_j \rVert / \sigma)$.
+# Within one modality the embeddings can be compared directly:
+#
+# - Equation (5): each row keeps its $\max(1, \lfloor \rho B \rfloor)$ most similar nodes. ρ is a share of the block.
+# - Equation (10): the relevance falls with the distance, $S_{ij} = \exp(-\lVert v_i - v_j \rVert / \sigma)$.
 #
 # | paper | name in code | shape |
 # |---|---|---|
@@ -61,12 +62,19 @@ plots.show(
 # **Take paper.** Two pictures are unit vectors at 0° and 90°, their captions at 10° and 80°. Two unit vectors with the angle
 # θ between them are 2 sin(θ/2) apart:
 #
-# - 10°: distance 0.174, relevance exp(-0.174) = 0.840
-# - 70°: distance 1.147, relevance 0.318
-# - 80°: distance 1.286, relevance 0.276
-# - 90°: distance 1.414, relevance 0.243
+# | angle | distance d | relevance exp(-d) | 1 - d, for comparison |
+# |---|---|---|---|
+# | 10° | 0.174 | 0.840 | 0.826 |
+# | 70° | 1.147 | 0.318 | -0.147 |
+# | 80° | 1.286 | 0.276 | -0.286 |
+# | 90° | 1.414 | 0.243 | -0.414 |
+# | 180° | 2 | 0.135 | -1 |
 #
-# Fill S (16 numbers) and A (with ρ = 0.5 and B = 2 each row keeps one node **in each block**). For the two blocks across the
+# **Why exp, and not simply 1 - d?** Distances on the unit sphere reach 2, and unrelated embeddings are about √2 apart: for most nodes 1 - d would be
+# negative. They would lose against the match scores (section 3), which stand in the same row of S and are mostly positive. The exponential stays in (0, 1]. It tells near
+# nodes apart and treats far ones nearly alike; the scale σ says what is near.
+#
+# Fill S (16 numbers) and A. With ρ = 0.5 and B = 2 each row keeps one node **in each block**. For the two blocks across the
 # modalities we use the same formula here; sections 2 and 3 put the real one in its place.
 
 # %%
@@ -79,8 +87,8 @@ four_v, four_u = unit_vectors([0, 90]), unit_vectors([10, 80])
 nodes = torch.cat([four_v, four_u])  # 2 x [B,D] -> [2B,D]
 four_S = torch.exp(-(nodes[:, None] - nodes[None]).norm(dim=-1))  # [4,4]
 four_A = torch.zeros(4, 4, dtype=torch.bool)
-for rows in (slice(0, 2), slice(2, 4)):  # who looks: pictures, captions
-    for columns in (slice(0, 2), slice(2, 4)):  # who is looked at
+for rows in (slice(0, 2), slice(2, 4)):  # who attends: pictures, captions
+    for columns in (slice(0, 2), slice(2, 4)):  # who is attended to
         best = four_S[rows, columns].argmax(1)  # one node a row, because floor(0.5 x 2) = 1
         four_A[rows, columns] = F.one_hot(best, 2).bool()
 for name, a, s in zip(("v1", "v2", "u1", "u2"), four_A.int().tolist(), four_S.tolist(), strict=True):
@@ -89,14 +97,13 @@ for name, a, s in zip(("v1", "v2", "u1", "u2"), four_A.int().tolist(), four_S.to
 # %%
 plots.show(
     draw.four_nodes([0, 90], [10, 80], four_A, four_S),
-    "Every node keeps itself and its partner. The diagonal of a block within one modality is 1: a node is at distance 0 from itself.",
+    "Every node keeps itself and its partner. Within one modality the diagonal of S is 1: a node is at distance 0 from itself.",
     "Left: four vectors on a quarter circle, picture 1 close to caption 1, picture 2 close to caption 2. Middle: connection with "
     "the diagonal of each block black. Right: relevance with numbers, 1.00 on the main diagonal, 0.84 between partners.",
 )
 
 # %% [markdown]
-# **What you should see**: the first row of S is 1.000, 0.243, 0.840, 0.276 (each ± 0.001), the first row of A is 1, 0, 1, 0. The library
-# gives the same:
+# **What you should see**: the numbers of your paper. Each row of A keeps the node itself and its partner. The library gives the same:
 
 # %%
 assert torch.allclose(four_S[0], torch.tensor([1.000, 0.243, 0.840, 0.276], dtype=torch.float64), atol=1e-3)
@@ -110,14 +117,14 @@ print("the library agrees")
 # %% [markdown]
 # ## 2. A picture and a caption meet through their fragments
 #
-# Why not use the distance across the modalities, too? Because one vector a picture is coarse: *"a boy walks a dog"* and *"a boy
-# runs from a dog"* lie close together. HREM looks at the **fragments**: every region of the picture looks for its best word, every
-# word for its best region (equation 6), and the mean of these best matches is the **match score** p:
+# Why not use the distance across the modalities, too? Because one vector for a picture is coarse: *"a boy walks a dog"* and *"a boy
+# runs from a dog"* lie close together. HREM compares the **fragments**. It finds the best word for every region, and the best
+# region for every word (equation 6). The mean of these best matches is the **match score** p:
 #
 # $$p^{I \to T}_{ij} = \frac{1}{R} \sum_{m=1}^{R} \max_n \; r_m \cdot c_n, \qquad
 #   p^{T \to I}_{ji} = \frac{1}{L} \sum_{n=1}^{L} \max_m \; r_m \cdot c_n$$
 #
-# The fragments are those **before** the attention of notebook 02, of unit length, and without gradient.
+# The fragments are those **before** the attention of notebook 02, of unit length, and detached (no gradient passes; why is said below).
 #
 # | paper | name in code | shape |
 # |---|---|---|
@@ -126,16 +133,19 @@ print("the library agrees")
 # | $p^{I \to T}$ | `match_i2t`, row = picture | [B_img, B_txt] |
 # | $p^{T \to I}$ | `match_t2i`, row = text | [B_txt, B_img] |
 #
-# By hand: two pictures with two regions each, two captions with two words each, again as angles.
+# **By hand**: two pictures with two regions each, two captions with two words each, again as angles.
 #
 # | | region 1 | region 2 | | | word 1 | word 2 |
 # |---|---|---|---|---|---|---|
 # | picture 1 | 0° | 90° | | caption 1 | 0° | 30° |
 # | picture 2 | 90° | 120° | | caption 2 | 90° | 150° |
 #
-# Picture 1 with caption 1: region 1 finds word 1 (cos 0° = 1), region 2 finds word 2 (cos 60° = 0.5), so p = (1 + 0.5)/2 =
-# **0.75**. The other way round, word 1 finds region 1 (1), word 2 finds region 1 as well (cos 30° = 0.866), so p = **0.933**. The two
-# directions differ: nothing in this caption is missing in the picture, but the picture holds something that the caption leaves out.
+# Picture 1 with caption 1:
+#
+# - i2t: region 1 finds word 1 (cos 0° = 1), region 2 finds word 2 (cos 60° = 0.5). So p = (1 + 0.5)/2 = **0.75**.
+# - t2i: word 1 finds region 1 (1), and word 2 finds region 1 as well (cos 30° = 0.866). So p = **0.933**.
+#
+# The two directions differ. The picture holds everything that the caption names, but the caption leaves something out.
 
 # %%
 hand_regions = torch.stack([unit_vectors([0, 90]), unit_vectors([90, 120])])  # [2,2,2]
@@ -155,8 +165,8 @@ assert torch.allclose(found.match_i2t.float(), hand_i2t) and torch.allclose(foun
 # %% [markdown]
 # ### All pairs at once
 #
-# A batch of 128 pairs with 36 regions and 20 words has 128 × 128 × 36 × 20, almost 12 million cosines. Four loops say it most
-# clearly, `einsum` does it in one line. In `"ird,jld->ijrl"` the letter that vanishes (d) is summed over; all others stay.
+# A batch of 128 pairs with 36 regions and 20 words has 128 × 128 × 36 × 20, almost 12 million cosines. Four loops are the
+# clearest way to write them, `einsum` needs one line. In `"ird,jld->ijrl"` the letter that vanishes (d) is summed over; all others stay.
 
 # %%
 import timeit
@@ -186,11 +196,28 @@ print(f"the same numbers; einsum is {loops / einsum:.0f} times as fast here")
 assert torch.allclose(by_loops, by_einsum, atol=1e-5)
 
 # %% [markdown]
+# ### Why are the fragments detached?
+#
+# p is used twice. A takes only the order of its values: an entry is 0 or 1, and a small change of a fragment leaves it as it is, so **its slope is 0
+# anyway**. S could pass a gradient to the fragments, but for this the backward pass would have to keep the whole table of cosines. Detached, the table is computed
+# in tiles and thrown away. The encoders still learn from S, through the distances of (10). The cell tests A and counts the table:
+
+# %%
+def p_and_A(regions):
+    p = fast_similarity(F.normalize(regions, dim=-1), some_words).amax(3).mean(2)  # [B,B]
+    return p, graph.connection(p, share=0.5)
+
+(p, A), (nudged_p, nudged_A) = p_and_A(some_regions), p_and_A(some_regions + 1e-5 * torch.randn(8, 12, 64, generator=draw_numbers))
+print(f"after a small change of all regions: {int((p != nudged_p).sum())} of {p.numel()} entries of p differ, {int((nudged_A != A).sum())} of A")
+print(f"the table of the batch of 128 pairs, once: {128 * 128 * 36 * 20 * 4 / 1e6:.0f} MB")
+assert (p != nudged_p).float().mean() > 0.5 and torch.equal(A, nudged_A)
+
+# %% [markdown]
 # ### A real batch
 #
 # Eight pairs of the sample world's test split, chosen with a purpose: **four surfers and four dogs**. Within each group the things are
 # the same and only the relation differs (the paper calls them hard negatives). With ρ = 0.5 every row keeps four of eight nodes in
-# each block, so a perfect graph would connect surfers with surfers and dogs with dogs, and nothing else. The encoders are those
+# each block. A perfect graph would connect surfers with surfers and dogs with dogs, and nothing else. The encoders are those
 # of the trained model that comes with the course.
 
 # %%
@@ -229,7 +256,7 @@ boxes = split.boxes[int(batch.image_ids[walk])]
 
 # %%
 plots.show(
-    draw.region_word_grid(own, pictures[walk], boxes, words, "The words dog and orange find their regions"),
+    draw.region_word_grid(own, pictures[walk], boxes, words, "Dog and orange are brightest at their own regions"),
     "Rows: regions, columns: words in the order of the caption. Dot: a region's best word. Square: a word's best region.",
     "Left: the picture with the boxes that win a word, and those words below. Right: heat map of 12 regions by the words; the "
     "columns orange and car are brightest at the regions of the car, the column dog at a region with the dog.",
@@ -237,8 +264,8 @@ plots.show(
 
 # %% [markdown]
 # **What you should see**: *orange* and *car* are brightest at the car's regions, *dog* at a region that holds the dog, *purple* at the child. Nobody told the model
-# which word belongs to which region: it was trained on whole pictures and captions only. Small words go anywhere, and the first *a* attracts the dots of five regions: a word's state knows its neighbors (notebook 01),
-# and this one fits nearly everything. Remember it for section 3. The truth of the scene checks two of the others:
+# which word belongs to which region: it was trained on whole pictures and captions only. Small words match anywhere. The first *a* is the best word of several regions: a word's state
+# depends on the other words (notebook 01), and this state fits nearly everything. Remember it for section 3. The cell below counts these regions, and checks *dog* and *orange* against the truth of the scene:
 
 # %%
 truth = {row["picture"]: row for row in scenes.read_scenes(split.folder / "test_scenes.jsonl")}
@@ -260,8 +287,8 @@ for word, kind in (("dog", "dog"), ("orange", "car")):
 #
 # **Connection** (equation 7): as in (5), each row keeps the largest scores, now those of p. The own partner gets no special place.
 #
-# **Relevance** (equations 8 and 9): p is a mean, and a mean forgets. Two good matches and ten bad ones are not the same as twelve
-# fair ones. So the K largest of the best matches, sorted, go through a small network (MLP) that learns what to make of them:
+# **Relevance** (equations 8 and 9): p is a mean, and a mean hides what it is made of. Two good matches and ten bad ones can have the same mean as
+# twelve fair ones. So the K largest of the best matches, sorted, go through a small network (MLP). It learns how much each place of this list counts:
 #
 # $$q_{ij} = \mathrm{TopK}\,(\text{best matches of } i \text{ with } j), \qquad S_{ij} = \mathrm{MLP}(q_{ij}) + p_{ij}$$
 #
@@ -301,21 +328,25 @@ plots.show(
     draw.top_matches(
         {name: top_i2t[i, walk] for name, i in others.items()},
         {name: top_t2i[walk, i] for name, i in others.items()},
-        ("i2t: each region finds some word, also in a rival", "t2i: the words tell the pictures apart"),
+        ("i2t: each region finds some word, in a wrong picture too", "t2i: the words tell the pictures apart"),
     ),
     "The caption 'walk' with four pictures: the K best matches, largest first. Left: the best word of each region. Right: the best region of each word.",
-    "Two line plots of six sorted values for four pictures. Left, the own picture and the other dog, chase, run close together; "
-    "the other two fall. Right, the two dogs start nearly as high as the own picture and fall below it; the surfer is lowest.",
+    "Two line plots of six sorted values for four pictures. Left, the own picture and the other dog, chase, lie close together; "
+    "the other two are lower. Right, the two dogs start nearly as high as the own picture and fall below it; the surfer is lowest.",
 )
 assert abs(match_i2t[6, walk] - match_i2t[walk, walk]) < 0.03
 assert all(match_t2i[walk, walk] > match_t2i[walk, i] + 0.03 for i in (2, 4, 6))
 
 # %% [markdown]
-# **What you should see**: on the left the picture *chase* runs close to the own one, and its mean p is the same, 0.40 (± 0.02). Each of its regions finds *some* word that fits: a person and a dog are in the caption, too, and the first *a* takes
-# the rest. On the right every word must find a region, and nothing there is *orange* or a *car*: after a start that is as high, the line falls, and p is 0.27 against 0.35. The two directions ask different things.
-# And how much should one perfect match count, how much the rest? The mean p has a fixed answer, the MLP a learned one.
+# **What you should see**:
 #
-# The relevance of the two blocks across the modalities, in three lines:
+# - Left: the line of *chase* stays close to that of the own picture. Their means p are {{ match_i2t[6, walk]:.2f }} and {{ match_i2t[walk, walk]:.2f }}. Each region of *chase* finds *some* word that fits:
+#   the caption has a person and a dog, and the first *a* fits the rest.
+# - Right: every word must find a region, and nothing in *chase* is *orange* or a *car*. So its line starts as high and then falls, and p is {{ match_t2i[walk, 6]:.2f }} against {{ match_t2i[walk, walk]:.2f }}.
+#
+# The two directions ask different things. And how much should one perfect match count, how much the rest? The mean p has a fixed answer, the MLP a learned one.
+#
+# Now the relevance and the connection of the two blocks across the modalities:
 
 # %%
 with torch.no_grad():
@@ -328,8 +359,8 @@ print("links of a row:", A_i2t.sum(1).unique().tolist(), " own caption kept by",
 # %% [markdown]
 # ## 4. The whole graph of a batch
 #
-# Four blocks of A and four of S, put together. Pictures first, row = who looks. The MLPs are those of the trained model
-# (which learned with the released way to match, `scan`, of section 5):
+# Four blocks of A and four of S, put together. Pictures first, row = who attends. The MLPs are those of the trained model.
+# It was trained with the released way to match, `scan` (section 5).
 
 # %%
 with torch.no_grad():
@@ -367,16 +398,16 @@ plots.show(
 assert abs(right - 106) <= 8 and sea.min() > 0.5 and others.max() < 0.2
 
 # %% [markdown]
-# **What you should see**: each block is close to two dark 4 × 4 squares; 106 of the 128 links stay within the group (± 8), where chance would give 64. Three more things to read off:
+# **What you should see**: each block is close to two dark 4 × 4 squares. {{ right }} of the {{ int(A.sum()) }} links stay within the group, where chance would give 64. Three more things to see:
 #
-# - Picture 1 (*hold*) is a surfer, but he stands on a beach, his board upright. The three surfers in the sea are like each other (cosine about 0.7) and like nobody else in the batch. They must
-#   keep four nodes all the same, so each takes in one that is not like it at all: **a fixed share knows no "none of these"**.
-# - The diagonals of i2i and t2t have relevance 1, the largest value there: a node mainly hears itself.
-# - A is **not symmetric**: that i looks at j does not mean that j looks at i. Each row chooses for itself.
+# - Picture 1 (*hold*) is a surfer, but he stands on a beach, his board upright. The three surfers in the sea are like each other (cosine at least {{ sea.min():.1f }}) and like nobody else in the batch. They must
+#   keep four nodes all the same, so each keeps one that is not like it at all: **with a fixed share, no row can answer "none of these"**.
+# - The diagonals of i2i and t2t have relevance 1, the largest value: each node is most relevant to itself.
+# - A is **not symmetric**: that i attends to j does not mean that j attends to i. Each row chooses for itself.
 #
 # ## 5. How many neighbors, and are they the right ones?
 #
-# ρ is the only knob of A. Every row keeps exactly max(1, ⌊ρB⌋) nodes in each block:
+# ρ is the only setting of A. Every row keeps exactly max(1, ⌊ρB⌋) nodes in each block:
 
 # %%
 sweep = {share: build("cosine", share).connection for share in (0.125, 0.25, 0.5, 1.0)}
@@ -390,13 +421,15 @@ plots.show(
 assert [int(a.sum()) for a in sweep.values()] == [32, 64, 128, 256]
 
 # %% [markdown]
-# In a photo collection nobody knows which neighbors would be right. The sample world knows: every scene carries its **group** (surfboard, dog,
-# kite, ...). We call two nodes *related* if their scenes belong to the same group, and ask about all 200 test pictures, in four batches of 50:
-# **of the related nodes, how many are connected?** The own pair is left out. By chance it would be the share ρ.
+# In a collection of photographs nobody knows which neighbors would be right. In the sample world we know: every scene has a **group** (surfboard, dog,
+# kite, ...). We call two nodes *related* if their scenes belong to the same group. We ask this of all 200 test pictures, in four batches of 50:
+# **of the related nodes, how many are connected?** The own pair is left out. By chance the answer is the share ρ.
 #
-# We ask for two ways to match. `cosine` is equation (6) as printed. `scan` is what the released code does, and the default of this library: the cosine goes
-# through LeakyReLU(0.1), and each word's column is divided by its norm over the regions before the maximum over words (and each
-# region's row by its norm over the words before the maximum over regions).
+# We compare two ways to match:
+#
+# - `cosine` is equation (6) as printed.
+# - `scan` is what the released code does, and the default of this library. The cosine goes through LeakyReLU(0.1). Before the maximum over words, each
+#   word's column is divided by its norm over the regions. Before the maximum over regions, each region's row is divided by its norm over the words.
 
 # %%
 groups = [row["tags"][-1] for row in truth.values()]
@@ -439,7 +472,7 @@ below = [name for name in names if recalls["scan"][name][3] < 0.5]  # at share 0
 # %%
 plots.show(
     draw.agreement(shares, {
-        "cosine, as printed: all four blocks find relatives": recalls["cosine"],
+        "cosine, as printed: all four blocks find related nodes": recalls["cosine"],
         f"scan, as released: below chance in {' and '.join(below)}": recalls["scan"],
     }),
     "How many of the related nodes are connected, for each block. Dashed: chance. Dotted: the paper's share.",
@@ -451,14 +484,16 @@ assert recalls["scan"]["t2i"][3] < recalls["cosine"]["t2i"][3] - 0.1
 assert abs(200 * measured["cosine"][3]["i2t"][1] - 191) <= 8 and abs(200 * measured["scan"][3]["i2t"][1] - 49) <= 10
 
 # %% [markdown]
-# **What you should see** (the answer to *predict first*): with `cosine`, 191 of 200 pictures keep their own caption (± 8), and every block finds
-# at least 0.75 of the relatives at ρ = 0.5. With `scan`, only 49 keep it (± 10), where throwing a coin would keep 100. The block i2t finds 0.30 of the relatives, where a coin finds 0.50; t2i finds 0.64, more than a coin and less than
-# the 0.89 of `cosine`.
+# **What you should see** (the answer to *predict first*), at ρ = 0.5:
+#
+# - With `cosine`, {{ 200 * measured["cosine"][3]["i2t"][1]:.0f }} of 200 pictures keep their own caption, and every block finds more than three quarters of the related nodes.
+# - With `scan`, only {{ 200 * measured["scan"][3]["i2t"][1]:.0f }} keep it, where tossing a coin would keep 100. The block i2t finds {{ recalls["scan"]["i2t"][3]:.2f }} of the related nodes, fewer than a coin.
+#   t2i finds {{ recalls["scan"]["t2i"][3]:.2f }}, more than a coin but fewer than with `cosine` ({{ recalls["cosine"]["t2i"][3]:.2f }}).
 #
 # ### Why does the released matching fail in i2t?
 #
 # Divide a word's column by its norm, and *how well* the word fits is gone; only *where* it fits is left. A word that fits is positive in many regions, so its column is broad. A word that
-# fits nowhere has small cosines of both signs, LeakyReLU makes the negative ones smaller still, and after the division one sharp peak is left. By hand, three regions, three words:
+# fits nowhere has small cosines of both signs. LeakyReLU makes the negative ones smaller still, and the division leaves one sharp peak. **By hand**, three regions, three words:
 #
 # | | caption that fits | caption that does not |
 # |---|---|---|
@@ -469,8 +504,8 @@ assert abs(200 * measured["cosine"][3]["i2t"][1] - 191) <= 8 and abs(200 * measu
 # | after LeakyReLU, column divided by its norm | 0.684, 0.647, 0.684 | 0.990, 0.990, 0.990 |
 # | mean | **0.672** | **0.990** |
 #
-# The caption that fits loses. (First column: (0.6, 0.5, 0.4) has the norm 0.877, and 0.6/0.877 = 0.684. Second: (0.1, -0.01, -0.01) has
-# the norm 0.101, and 0.1/0.101 = 0.990.) The second cell asks the same of real words.
+# The caption that fits has the smaller mean. The first word of each caption: (0.6, 0.5, 0.4) has the norm 0.877, and 0.6/0.877 = 0.684. (0.1, -0.01, -0.01) has
+# the norm 0.101, and 0.1/0.101 = 0.990. The first cell computes this example, the second one asks the same of real words.
 
 # %%
 def scan_i2t(cosine):
@@ -498,12 +533,12 @@ for way, peak in peaks.items():
     assert (own_mean > other_mean) == (way == "cosine")
 
 # %% [markdown]
-# Words of the own caption reach the larger cosine, and after the division the smaller peak. All this was measured in the sample world with its small model. It shows what to test on your own data before you trust a graph; it does not
-# prove that the released model suffers in the same way: S is learned and can repair some of it, A cannot. `graph.matching` switches between the two.
+# Words of the own caption reach the larger cosine, and after the division the smaller peak. All this was measured in the sample world with its small model. It shows what to test on your own data before you trust a graph.
+# It does not prove that the released model has the same fault: S is learned and can repair some of it, A cannot. The setting `graph.matching` chooses between the two.
 #
 # ## 6. A guide for the relevance
 #
-# The MLPs of (9) are free to invent any number. Equation (14) holds them near a **guide** G, the distance relevance across the modalities:
+# The MLPs of (9) could give any number. Equation (14) holds them near a **guide** G, the distance relevance across the modalities:
 #
 # $$G_{ij} = \exp(-\lVert v_i - u_j \rVert / \sigma), \qquad
 # L_{reg} = \mathrm{KL}\big(\mathrm{sm}(S_{I \to T}) \,\Vert\, \mathrm{sm}(G)\big) + \mathrm{KL}\big(\mathrm{sm}(S_{T \to I}) \,\Vert\, \mathrm{sm}(G^\top)\big)$$
@@ -511,9 +546,11 @@ for way, peak in peaks.items():
 # where sm is the softmax over each row and $\mathrm{KL}(p \Vert g) = \sum p \log (p / g)$, the mean over rows, weight 10. No gradient reaches G or
 # the encoders: only the two MLPs learn from it.
 #
-# By hand, with the four nodes: the guide's row of picture 1 is (0.840, 0.276). Its softmax is
-# (e^0.840, e^0.276) / (2.317 + 1.318) = (0.637, 0.363). If S said (2, 0) there, softmax (0.881, 0.119), then
-# KL = 0.881 log(0.881/0.637) + 0.119 log(0.119/0.363) = 0.285 - 0.133 = **0.152**.
+# **By hand**, the row of picture 1 of the four nodes:
+#
+# - The guide's row is (0.840, 0.276). Its softmax is (e^0.840, e^0.276) / (2.317 + 1.318) = (0.637, 0.363).
+# - If the row of S were (2, 0), its softmax would be (0.881, 0.119).
+# - KL = 0.881 log(0.881/0.637) + 0.119 log(0.119/0.363) = 0.285 - 0.133 = **0.152**.
 
 # %%
 def row_kl_by_loop(scores, guide):
@@ -539,17 +576,17 @@ print("KL grows when S is made 40 times larger:", bool(sharp > 10 * flat))
 plots.show(
     draw.guide_rows(
         row.softmax(0), G[walk].softmax(0), (40 * row).softmax(0), labels,
-        ("softmax of S: nearly flat", "softmax of the guide: nearly flat", "softmax of 40 S: far from the guide"),
+        ("Softmax of S: nearly flat", "Softmax of the guide: nearly flat", "Softmax of 40 S: far from the guide"),
     ),
-    "Row of picture 6 (walk) across the eight captions. Dashed: all equal. The guide allows little contrast; a large S is pulled back.",
+    "The row of picture 6 (walk), eight captions. Dashed: all equal. The guide is nearly flat, so the regularizer pulls a large S back.",
     "Three bar charts of eight shares. The first two are close to one eighth everywhere. The third has one tall bar, at walk.",
 )
 assert sharp > 10 * flat and (G[walk].softmax(0) * 8).sub(1).abs().max() < 0.5
 
-# %% [markdown]
-# **What you should see**: the guide's bars differ from 1/8 by less than half of it. That is no accident of this batch: distances of unit vectors
-# lie between 0 and 2, so G lies between exp(-2) = 0.135 and 1, and its softmax can favor the best over the worst by at most
-# exp(1 - 0.135) = 2.37. The guide is a leash: it keeps the contrasts of S across the modalities small, so that there A has the main say.
+# %% [markdown] quoted="0.135: exp(-2) by hand"
+# **What you should see**: the guide's bars differ from 1/8 by less than half of it. In no batch can they differ much. Distances of unit vectors
+# lie between 0 and 2, so G lies between exp(-2) = 0.135 and 1. Its softmax can make the largest share at most exp(1 - 0.135) = 2.37 times the
+# smallest. So the guide keeps the contrasts of S across the modalities small, and there A decides most. Lesson 05 says what the regularizer is for.
 
 # %% [markdown]
 # ## The paper, the released code, and this library
@@ -567,7 +604,7 @@ assert sharp > 10 * flat and (G[walk].softmax(0) * 8).sub(1).abs().max() < 0.5
 # %% [markdown]
 # ## Break it
 #
-# **Fault 1: t2i is the transpose of i2t.** Tempting, because it saves work, and nothing crashes: the shape is right, and every column has four links.
+# **Fault 1: t2i is the transpose of i2t.** It saves work, and nothing crashes: the shape is right, and every column has four links.
 #
 # **Fault 2: padding words take part.** Captions have different lengths, so short ones are filled with padding. If the mask is forgotten, a caption's
 # match depends on the longest caption of the batch.
@@ -589,7 +626,7 @@ for name, mask in (("masked", torch.arange(length + 10)[None] < length), ("mask 
 
 # %% [markdown]
 # With the mask the factor is 1.00: padding changes nothing. Without it, a caption of n words and ten padding words keeps the share n/(n + 10) of its score. The released code
-# has a milder form of this fault: captions of fewer than ten words let padding into their top K.
+# has this fault in a smaller form: for captions of fewer than ten words, padding gets into the top K.
 
 # %% [markdown]
 # ## Exercises
@@ -635,7 +672,7 @@ for name, mask in (("masked", torch.arange(length + 10)[None] < length), ("mask 
 #
 # - **Idea**: divide each fragment by its length once; then a single `einsum` sums over D for all pairs.
 # - **Usual mistake**: normalizing along the fragments (`dim=1`), which no shape reveals.
-# - **Cost**: B × B × R × L × D products and a table of B × B × R × L cosines (33 MB for B = 128, R = 36, L = 14), so the library works in tiles.
+# - **Cost**: B × B × R × L × D products and a table of B × B × R × L cosines: 33 MB for B = 128, R = 36, L = 14. So the library works in tiles.
 #
 # </details>
 
@@ -880,17 +917,17 @@ check("03e", row_kl)
 # %% [markdown] tags=["exercise"]
 # <details><summary>Answer</summary>
 #
-# KL(learned || guide) is large where the learned row has mass and the guide has none, so the learned row avoids such places: it sits on one peak. KL(guide || learned)
-# is large where the guide has mass and the learned row has none, so it covers both peaks. In (14) the difference is small, because the guide is nearly flat (section 6).
+# KL(learned || guide) is large where the learned row has a share and the guide has none. So the learned row avoids such places and sits on one peak. KL(guide || learned)
+# is large where the guide has a share and the learned row has none. So the learned row covers both peaks. In (14) the difference is small, because the guide is nearly flat (section 6).
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
-# - A batch is a graph with 2B nodes. A says who may look at whom, S how much it should; both have four blocks, and row = who looks.
+# - A batch is a graph with 2B nodes. A says who may attend to whom, S how much. Both have four blocks, and row = who attends.
 # - Within a modality both come from distances of embeddings; across modalities from the best matches of regions and words.
-# - A takes exactly max(1, ⌊ρB⌋) nodes a row and block, without gradient. S learns: through the embeddings (within) and two small MLPs (across), which a guide keeps small.
-# - Against known scenes the paper's matching finds the relatives; the released matching loses many of them across the modalities, and in i2t it finds fewer than a coin.
+# - In each block, a row of A takes exactly max(1, ⌊ρB⌋) nodes, without gradient. S learns: within, through the embeddings; across, through two small MLPs, whose contrasts a guide keeps small.
+# - Checked against known scenes, the paper's matching finds the related nodes. The released matching loses many of them across the modalities; in i2t it finds fewer than chance.
 #
 # **Words introduced**: node, block, connection, relevance, neighbor share, match score, top matches, guide.
 #

@@ -28,16 +28,16 @@ plots.show(
 #
 # 1. compute one row of attention under A and S by hand, and write the whole layer in 15 lines;
 # 2. tell the two mechanisms of the paper apart, Fusion and Standalone;
-# 3. say what the interaction changes, what it does not, and why it stays behind after training.
+# 3. say what the interaction changes, what it does not, and why it is dropped after training.
 #
 # **Predict first.** The layer has learned query and key weights, as every attention has. In the trained model, who decides how
-# much node i attends to node j: (a) mostly the learned scores, (b) scores and relevance alike, (c) almost only A and S? Section 3 prints the answer.
+# much node i attends to node j: (a) mostly the learned scores, (b) scores and relevance alike, (c) almost only A and S? Section 3 measures it.
 
 # %% [markdown]
 # ## 1. B pairs become one sequence of 2B tokens
 #
-# In notebook 02 a *sample* was a sequence: 12 regions of one picture, or the words of one caption. The batch was only a way to compute many at once, and
-# samples never met. Now **each sample shrinks to one token**, its embedding, and the batch itself is the sequence. There is only one such
+# In notebook 02 one *item* was a sequence: the 12 regions of a picture, or the words of a caption. The batch was only a way to compute many at once, and
+# no item attended to another. Now **each item becomes one token**, its embedding, and the batch itself is the sequence. There is only one such
 # sequence, so the batch size is 1.
 
 # %%
@@ -63,16 +63,16 @@ print("regions", list(images.fragments.shape), " v", list(v.shape), " u", list(u
 # %%
 plots.show(
     draw.batch_as_sequence(pictures[:4], captions[:4]),
-    "Above: fragment attention, every sample alone. Below: the interaction, one sequence in which every picture and caption is one token.",
+    "Above: fragment attention, every item alone. Below: the interaction, one sequence in which every picture and caption is one token.",
     "Four pairs on the left. Upper right: four rows of region tokens and four rows of word tokens. Lower right: a single row "
     "of eight tokens v1 to v4 and u1 to u4, with arrows from v1 to v2, u1 and u2.",
 )
 
 # %% [markdown]
-# **What you should see**: the first axis counts sequences. It is B = 8 for the regions and 1 for the tokens; the second axis grows from 8 to 2B = 16. Two consequences:
+# **What you should see**: the first axis counts sequences. It is B = 8 for the regions and 1 for the tokens. The second axis counts the members of a sequence: 12 regions, or 2B = 16 tokens. Two consequences:
 #
 # - The order of a batch means nothing, so there is no positional encoding. Shuffle the pairs, and the outputs are shuffled alike (exercise 04b).
-# - The result for a picture depends on who else is in the batch. That is wanted in training, and it is why the layer stays behind afterwards (section 6).
+# - The result for a picture depends on who else is in the batch. That is wanted in training, and for this reason the layer is dropped afterwards (section 6).
 
 # %%
 assert images.fragments.shape[0] == 8 and list(tokens.shape)[:2] == [1, 16]
@@ -84,7 +84,7 @@ assert images.fragments.shape[0] == 8 and list(tokens.shape)[:2] == [1, 16]
 #
 # $$\mathrm{Att}(Q, K, V; A, S) = \mathrm{softmax}\!\left(\frac{QK^\top}{\sqrt{d_k}} + \lambda S\right) V, \qquad \text{nodes with } A = 0 \text{ excluded}$$
 #
-# Both wishes fit into **one additive mask**: λS where connected, minus infinity elsewhere, because exp(-∞) = 0.
+# A and S together make **one additive mask**: λS where connected, minus infinity elsewhere, because exp(-∞) = 0.
 #
 # | paper | name in code | shape |
 # |---|---|---|
@@ -92,7 +92,7 @@ assert images.fragments.shape[0] == 8 and list(tokens.shape)[:2] == [1, 16]
 # | λ = 1 (COCO: 1.5) | `relevance_weight` | number |
 # | λS or -∞ | `bias` | [2B, 2B], the same for all heads |
 #
-# Take the four nodes of notebook 03 (pictures at 0° and 90°, captions at 10° and 80°). Let all scores $QK^\top$ be zero and λ = 1. Picture 1 is
+# **By hand**: take the four nodes of notebook 03 (pictures at 0° and 90°, captions at 10° and 80°). Let all scores $QK^\top$ be zero and λ = 1. Picture 1 is
 # connected to itself (S = 1) and to its caption (S = 0.840). Its row of the sum is (1, -∞, 0.840, -∞), and
 #
 # - exp(1) = 2.718, exp(0.840) = 2.317, together 5.035
@@ -137,8 +137,8 @@ def fusion_layer(v, u, bias, layer):
     return v_rel, u_rel, scores, attention
 
 # %% [markdown]
-# The graph is made as in notebook 03, by equation (6) as printed (`cosine`). The model itself was trained with the released matching (`scan`); the findings of this notebook are the same with it, only the
-# links across the modalities differ.
+# The graph is made as in notebook 03, by equation (6) as printed (`cosine`). The model itself was trained with the released matching (`scan`). With `scan` the links
+# across the modalities differ; the findings of this notebook are the same.
 
 # %%
 fusion = run.model.relation.interaction
@@ -159,7 +159,7 @@ print(f"largest lambda S: {float(bias.max()):.1f},  all scores below 0.1 in size
 # %%
 plots.show(
     draw.attention_triptych(bias, scores.mean(0), attention.mean(0), labels),
-    "λS plus scores, then softmax, gives the attention (mean over heads). Middle: the scores lie close to 0, so λS decides. Both color scales start at 0.",
+    "Left: λS. Middle: λS and the scores that are added to it; the scores lie close to 0, so λS decides. Right: the softmax of the sum, mean over heads.",
     "Left and right 16 by 16 matrices with four named blocks. Left: relevance where connected, 1 on the diagonals of i2i and t2t. Middle: histogram "
     "of λS between 0.2 and 1, and of the scores, all close to zero. Right: attention, about 0.11 where connected and 0.22 on the diagonals.",
 )
@@ -177,9 +177,9 @@ for name, weights, limit in (("before training", untrained[0], 0.005), ("after t
 
 # %% [markdown]
 # **What you should see** (the answer to *predict first* is **c**): before training the attention is softmax(λS) to within 0.005, and after training to
-# within 0.01. The inputs are unit vectors, so their D numbers are small (about 1/√D each), and scores made of products of such
-# numbers are small, too. **The graph decides who is heard**; Q and K only shade it. This was measured with the small model of
-# the sample world; the reason, unit-length inputs, is the same for the large one at its start.
+# within 0.01. The inputs are unit vectors, so their D numbers are small (about 1/√D each). Scores made of products of such
+# numbers are small, too. **The graph decides who attends to whom**; Q and K change it very little. This was measured with the small model of
+# the sample world. The reason, unit-length inputs, holds for the large one, too, before it is trained.
 
 # %%
 walk = 5  # picture 6
@@ -188,22 +188,23 @@ mean_attention = attention.mean(0)
 # %%
 plots.show(
     draw.arrows(mean_attention, A, walk, pictures, captions,
-                f"Picture 6 keeps {float(mean_attention[walk, walk]):.2f} for itself and shares the rest among seven others"),
-    "Whom picture 6 looks at. Width and number: attention, mean over heads. Pale: not connected.",
+                f"Picture 6 gives {float(mean_attention[walk, walk]):.2f} to itself and shares the rest among seven others"),
+    "To whom picture 6 attends. Width and number: attention, mean over heads. Pale: not connected.",
     "A picture of a child walking a dog in the middle; arrows to four pictures on the left and four captions on the right, the widest to itself.",
 )
 assert int(A[walk].sum()) == 8 and mean_attention[walk].argmax() == walk and A[walk, 8 + 1]
 
 # %% [markdown]
-# The four pictures it looks at are the dogs. Two of the four captions are about surfers; one has the word *orange* in common with picture 6 (a board there, a car here), the other the child. The graph's errors become errors of who is heard.
+# The four pictures that it attends to are the dogs. Two of the four captions are about surfers. One of them shares the word *orange* with picture 6 (a board there, a car here), the other one the child.
+# An error of the graph becomes an error of the attention.
 #
 # ## 4. How strong is the relevance? A sweep of λ
 #
-# λ = 0 is plain masked attention: A decides who, nobody decides how much. A large λ lets a node hear only its most relevant
-# neighbor, and that is the node itself (S = 1). To count how many neighbors a row really uses, take the exponential of its entropy: 8 equal shares
+# λ = 0 is plain masked attention: A decides who, and nothing decides how much. With a large λ a node attends only to its most relevant
+# neighbor, and that is the node itself (S = 1). How many neighbors does a row really use? The exponential of its entropy counts them: 8 equal shares
 # give 8, one share of 1 gives 1.
 #
-# By hand: eight equal shares have the entropy -8 · (1/8) log(1/8) = log 8, and exp(log 8) = 8.
+# **By hand**: eight equal shares have the entropy -8 · (1/8) log(1/8) = log 8, and exp(log 8) = 8.
 
 # %%
 strengths = [0, 0.5, 1, 1.5, 2, 3, 4]
@@ -223,29 +224,32 @@ for strength, each in zip(strengths, effective, strict=True):
 # %%
 plots.show(
     draw.relevance_sweep(strengths, rows.numpy(), [name for name, on in zip(short, A[walk], strict=True) if on], effective.numpy(),
-                         ("The larger λ, the more a node hears itself", "At λ = 1 nearly all neighbors still count")),
+                         ("The larger λ, the more a node attends to itself", "At λ = 1 nearly all neighbors still count")),
     "Left: attention of picture 6 to its eight neighbors. Right: effective number of neighbors, mean and range of all 16 rows.",
-    "Left: lines start together at one eighth; the line of the picture itself rises with lambda, the others fall. Right: the number of "
-    "neighbors starts at eight and falls.",
+    "Left: lines start together at one eighth; the line of the picture itself rises with lambda, the others fall. Right: the effective "
+    "number of neighbors starts at eight and falls.",
 )
 assert abs(float(effective[0].mean()) - 8) < 0.1 and abs(float(effective[2].mean()) - 7.7) < 0.3 and effective[-1].mean() < 4
 
 # %% [markdown]
-# **What you should see**: 8.0 neighbors at λ = 0 (± 0.1), 7.7 at the paper's λ = 1 (± 0.3), and fewer than 4 at λ = 4. λ is a volume knob: it turns
-# "hear everyone connected" gradually into "hear the most relevant".
+# **What you should see**: {{ effective[0].mean():.1f }} neighbors at λ = 0, {{ effective[2].mean():.1f }} at the paper's λ = 1, and {{ effective[-1].mean():.1f }} at λ = 4. A growing λ turns
+# "attend to everyone connected" gradually into "attend to the most relevant".
 #
 # ## 5. Standalone: first across, then within
 #
 # The other mechanism of the paper (Fig. 4a) keeps two **branches**, one for pictures and one for captions, with weights of their own. In each layer a branch
 #
-# 1. looks **across**: queries from its own modality, keys and values from the other, under the block i2t (or t2i);
-# 2. looks **within**: its own modality, under i2i (or t2t);
-# 3. passes the feed-forward part. Each step with add and normalize.
+# 1. attends **across**: queries from its own modality, keys and values from the other, under the block i2t (or t2i);
+# 2. attends **within**: its own modality, under i2i (or t2t);
+# 3. applies the feed-forward part. Each step is followed by add and normalize.
 #
 # Both branches read the other's *input* of the layer, so neither goes first. The released code has Fusion only; this is our reading of the text.
 #
-# The difference by hand: in **Fusion** the four nodes' picture 1 splits *one* share between itself and its caption (0.540 and 0.460). In **Standalone** there are *two*
-# softmaxes. Across, its caption is the only connected one: 1. Within, it is itself the only one: 1. Nothing competes across the blocks.
+# **By hand**, picture 1 of the four nodes. In **Fusion** it splits *one* share between itself and its caption: 0.540 and 0.460. In **Standalone** there are *two*
+# softmaxes. Across, its caption is the only one connected and gets 1. Within, picture 1 itself is the only one and gets 1. The two blocks do not compete.
+#
+# No trained Standalone comes with the course. So the next cells compare **a trained Fusion with an untrained Standalone** (random weights). This is fair for what we ask here: how much
+# attention each block gets. In Standalone it is 1 for any weights, trained or not. It would not be fair for asking which one retrieves better.
 
 # %%
 def standalone_layer(v, u, bias, image_layer, text_layer):
@@ -255,14 +259,14 @@ def standalone_layer(v, u, bias, image_layer, text_layer):
     for own, other, across, within, layer, name in (
         (v, u, i2t, i2i, image_layer, "i"), (u, v, t2i, t2t, text_layer, "t"),
     ):
-        heard, blocks[f"{name} across"] = layer.cross(own[None], other[None], bias=across, return_weights=True)
-        own = layer.cross_norm(own + heard[0])
+        attended, blocks[f"{name} across"] = layer.cross(own[None], other[None], bias=across, return_weights=True)
+        own = layer.cross_norm(own + attended[0])
         own, blocks[f"{name} within"] = layer.encoder(own[None], bias=within, return_weights=True)
         outputs.append(F.normalize(own[0], dim=-1))
     return *outputs, blocks
 
 torch.manual_seed(0)
-standalone = interaction.Standalone(v.size(1), fusion.layers[0].self_attn.heads).eval()  # untrained: its attention is what we study
+standalone = interaction.Standalone(v.size(1), fusion.layers[0].self_attn.heads).eval()  # untrained
 with torch.no_grad():
     mine_v, mine_u, blocks = standalone_layer(v, u, bias, standalone.image_layers[0], standalone.text_layers[0])
     their_v, their_u, two_softmaxes = standalone(v, u, bias, return_weights=True)
@@ -280,28 +284,32 @@ print(f"share of its attention that a picture gives to captions: Fusion {float(a
 plots.show(
     draw.attention_pair(mean_attention, separate, A, labels,
                         ("Fusion (trained): one share for a whole row", "Standalone (untrained): one share for each block")),
-    "Attention of both mechanisms under the same A and S: Fusion as trained, Standalone with random weights, since no trained one comes with the course. In Fusion a row adds up to 1, in Standalone each half of a row does.",
+    "Attention of both mechanisms under the same A and S: Fusion trained, Standalone with random weights. In Fusion a row adds up to 1, in Standalone each half of a row does.",
     "Two 16 by 16 attention matrices with the same connections. The values of the right one are about twice as large.",
 )
 assert torch.allclose(separate[:8, 8:].sum(1), torch.ones(8), atol=1e-5) and abs(across.mean() - 0.44) < 0.05
 
 # %% [markdown]
-# **What you should see**: in Fusion a picture gives 0.44 (± 0.05) of its attention to captions; they compete with the pictures, and the diagonal with S = 1
-# takes more. In Standalone the captions always get a share of exactly 1 of their own. The authors found Fusion simpler and better (their issue 8).
+# **What you should see**: in Fusion a picture gives {{ across.mean():.2f }} of its attention to captions. They compete with the pictures, and the diagonal with S = 1
+# takes more. In Standalone the captions have a softmax of their own, so they always get exactly 1. The authors found Fusion simpler and better (issue 8 of their repository).
 #
 # ## 6. What changes, and what does not
 #
-# **The embeddings.** Where do v and u go? If every picture moved by the same step, the interaction would have told them nothing about each other. How much of the movement is *common*?
+# **The embeddings.** By which step does v become v̄? If all pictures moved by the same step, they would have taken over nothing from each other. How much of the movement is *common*?
 #
 # $$\text{common share} = \frac{\lVert \text{mean of } (\bar v_i - v_i) \rVert^2}{\text{mean of } \lVert \bar v_i - v_i \rVert^2}$$
 #
-# By hand, for two pictures: the steps (1, 0) and (1, 0) give 1, the steps (1, 0) and (0, 1) give (0.25 + 0.25) / 1 = 0.5, the steps (1, 0) and (-1, 0) give 0.
+# **By hand**, for two pictures:
+#
+# - the steps (1, 0) and (1, 0) give 1;
+# - the steps (1, 0) and (0, 1) give (0.25 + 0.25) / 1 = 0.5;
+# - the steps (1, 0) and (-1, 0) give 0.
 
 # %%
 moved = v_rel - v
 common = float(moved.mean(0).square().sum() / moved.square().sum(1).mean())
 with torch.no_grad():
-    alone = interaction.additive_mask(torch.eye(16, dtype=torch.bool), S, 1.0)  # every node hears itself only
+    alone = interaction.additive_mask(torch.eye(16, dtype=torch.bool), S, 1.0)  # every node attends to itself only
     v_alone, u_alone, _ = fusion(v, u, alone)
     everyone = fusion(v, u, interaction.additive_mask(torch.ones_like(A), S, 1.0))[0]
 print(f"cosine of v and v-bar: {float((v * v_rel).sum(1).mean()):.1f}")
@@ -311,18 +319,18 @@ print(f"cosine of v-bar with the graph and with everyone connected: {float((v_re
 # %%
 plots.show(
     draw.movement(v, u, v_rel, u_rel, ("Before: v and u", f"After: {100 * common:.0f} % of the pictures' movement is one common step")),
-    "The batch before and after the interaction. Up is the direction of the pictures' mean step. Green: pairs. Gray: the way of each node.",
+    "The batch before and after the interaction. Up is the direction of the pictures' mean step. Green: pairs. Gray: the step of each node.",
     "Two scatter plots with pictures as circles and captions as squares, joined in pairs. On the right thin gray lines show that the "
     "pictures all moved upward by about the same step.",
 )
 assert 0.39 < common < 0.69 and (v_rel * v_alone).sum(1).min() > 0.9
 
 # %% [markdown]
-# **What you should see**: about half of the movement is one common step (54 %, ± 15), and v̄ with its graph is close to v̄ without any neighbor (cosine 0.96, above 0.9 for each picture). A node's own
-# vector passes the layer undiluted (the residual), what the neighbors say is a small correction. So is the whole part useless?
+# **What you should see**: about half of the movement ({{ 100 * common:.0f }} %) is one common step. And v̄ with its graph is close to v̄ without any neighbor (mean cosine {{ (v_rel * v_alone).sum(1).mean():.2f }}). A node's own
+# vector passes the layer unchanged (the residual); what it takes over from its neighbors is a small correction. So is the whole part useless?
 #
-# **The gradients.** No: v̄ is not kept, its *gradient* is. The similarity s(v̄₁, u₁) depends on every picture and caption that picture 1 has looked at, so its
-# gradient reaches them all. One pair's success or failure trains its neighbors. Row i of the next picture shows how strongly the similarity of node i's pair pulls at each node j.
+# **The gradients.** After training v̄ is not used, but in training its *gradient* is. The similarity s(v̄₁, u₁) depends on every picture and caption that picture 1 attends to, so its
+# gradient reaches them all. The loss of one pair trains its neighbors, too. In the next plot, row i shows how strongly the similarity of node i's pair changes with each node j.
 
 # %%
 plain_v, plain_u = v.clone().requires_grad_(), u.clone().requires_grad_()
@@ -340,18 +348,18 @@ plots.show(
     draw.attention_pair(A.float(), pull / pull.sum(1, keepdim=True), A, labels,
                         ("Connection A", f"Gradient: {100 * float(others.mean()):.0f} % goes to the neighbors"),
                         limit=0.06, colorbar="share of the gradient (yellow: 0.06 or more)"),
-    "Left: who looks at whom. Right: how the gradient of each node's pair similarity is shared out. The diagonal is off the scale.",
+    "Left: who attends to whom. Right: the shares of the gradient of each node's pair similarity. The diagonal is above the color scale.",
     "Two 16 by 16 matrices with the same pattern of connections. The right one is strongest on its diagonal and exactly empty where A is empty.",
 )
 assert (pull[~A] == 0).all() and (pull[A] > 0).all() and abs(others.mean() - 0.24) < 0.08
 
 # %% [markdown]
-# **What you should see**: the gradient takes the roads of A and no other. About 24 % of it (± 8) goes to the neighbors: the caption about a
-# surfer *lying* on a board also moves the picture in which somebody *rides* one. The terms with a bar in the loss, L(v̄,ū), L(v̄,u) and L(v,ū) (notebook 05), carry it.
+# **What you should see**: the gradient reaches a node only where A connects. {{ 100 * others.mean():.0f }} % of it goes to the neighbors: the caption about a
+# surfer *lying* on a board also moves the picture in which somebody *rides* one. This gradient comes from the losses with a bar, L(v̄,ū), L(v̄,u) and L(v,ū) (notebook 05). [Lesson 09](09_does_it_help.ipynb) asks whether it helps.
 #
 # ### At test time nothing of this runs
 #
-# Could we search with v̄ and ū instead? The next cell tries: 200 test pairs in batches of 20, once with their partners in the batch and once with the
+# Could we search with v̄ and ū instead? The next cell tries it with 200 test pairs in batches of 20: once with their partners in the batch, and once with the
 # captions of *other* pictures.
 
 # %%
@@ -376,8 +384,8 @@ changed = int((best["v̄, ū, partner in the batch"] != best["v̄, ū, partner e
 print("own caption first, of 200 pictures:", hits)
 print(f"first answers that change with the batch mates: {changed} of 200")
 plain, *other = right.values()
-sides = [(int((each & ~plain).sum()), int((plain & ~each).sum())) for each in other]  # found anew, lost
-print("against plain v, u, found anew and lost: partner in the batch {}, partner elsewhere {}".format(*sides))
+sides = [(int((each & ~plain).sum()), int((plain & ~each).sum())) for each in other]  # newly found, lost
+print("against plain v, u, newly found and lost: partner in the batch {}, partner elsewhere {}".format(*sides))
 
 # %%
 plots.show(
@@ -388,12 +396,12 @@ plots.show(
 assert 10 < changed < 34 and min(hits.values()) > 80 and sides[0][0] > sides[0][1] + 2
 
 # %% [markdown]
-# **What you should see**: some first answers change (22 of 200, ± 11; other shuffles gave 9 to 18) although the picture did not. A search engine whose answers depend on who asks at the same time is no good, and a single
-# query has no batch at all. Besides, a query would have to be related with every stored item again. So the encoders alone are kept. Encoding N pairs then costs 2N network runs, and one
+# **What you should see**: {{ changed }} of 200 first answers change although the picture did not (other shuffles: 9 to 18). A search engine whose answers depend on who else asks is of no use, and a single
+# query has no batch at all. Besides, the interaction would have to run on a query together with every stored item. So the encoders alone are kept. Encoding N pairs then costs 2N network runs, and one
 # query a single run.
 #
-# The higher bars should not tempt you. With the partner in the batch 11 pictures find their caption anew and 1 loses it (other shuffles: 7 to 12 against 1 to 5). These pictures have **heard their own caption** before
-# the search: a part of the answer is in the question. With the partner elsewhere it is 9 against 5, which is within what chance gives.
+# The higher bars are no gain. With the partner in the batch {{ sides[0][0] }} more own captions are found and {{ sides[0][1] }} lost. But these pictures have **attended to their own caption** before
+# the search: a part of the answer is already in the query. With the partner elsewhere it is {{ sides[1][0] }} against {{ sides[1][1] }}, a difference that chance can explain.
 #
 # ## The paper, the released code, and this library
 #
@@ -401,15 +409,15 @@ assert 10 < changed < 34 and min(hits.values()) > 80 and sides[0][0] > sides[0][
 # |---|---|---|---|
 # | mechanisms | Fusion and Standalone | Fusion only | both; `graph.interaction`, Standalone is our reading of the text |
 # | λ = 0 | plain masked attention | NaN (0 × -∞) | plain masked attention |
-# | node without neighbors | not said | not handled; a batch of one pair has only such nodes | hears nobody, keeps itself through the residual |
+# | node without neighbors | not said | not handled; a batch of one pair has only such nodes | attends to nobody, keeps itself through the residual |
 # | input | v, u | unit length (option) | unit length (`graph.normalize_input`) |
 # | order of the branches | not said | - | both read the other's input of the layer |
-# | after training | dropped | not saved | saved to continue training and to draw these pictures, never used in retrieval |
+# | after training | dropped | not saved | saved to continue training and to draw these plots, never used in retrieval |
 
 # %% [markdown]
 # ## Break it
 #
-# **Fault 1: λ times the finished mask.** `weight * mask` looks the same as masking `weight * S`, and it is, until λ = 0: zero times minus infinity is not a number.
+# **Fault 1: λ times the finished mask.** `weight * mask` gives the same as masking `weight * S`, until λ = 0: zero times minus infinity is not a number (NaN).
 #
 # **Fault 2: a node without any neighbor.** Its row is minus infinity everywhere, and the softmax divides 0 by 0. In both cases a single NaN spreads to every weight of the network at the next step of training.
 
@@ -419,7 +427,7 @@ right = interaction.additive_mask(four_A, four_S, weight=0.0)
 print("fault 1, first row, wrong:", wrong[0].tolist(), " right:", right[0].tolist())
 
 lonely = A.clone()
-lonely[0] = False  # picture 1 may look at nobody, not even at itself
+lonely[0] = False  # picture 1 may attend to nobody, not even to itself
 lonely_bias = interaction.additive_mask(lonely, S, 1.0)
 with torch.no_grad():
     by_hand = fusion_layer(v, u, lonely_bias, fusion.layers[0])[0]
@@ -428,8 +436,8 @@ print("fault 2, plain softmax: NaN in picture 1:", bool(by_hand[0].isnan().any()
 print("library: attention of picture 1 adds up to", library[2][0][:, 0].sum().item(), " any NaN:", bool(library[0].isnan().any()))
 
 # %% [markdown]
-# The library treats an empty row as "hears nobody": the attention adds 0, and the picture goes on with its own vector. The NaN of picture 1 does not reach picture 2 *within* the layer, but
-# the loss adds all pairs up, and there it ruins everything.
+# The library treats an empty row as "attends to nobody": the attention adds 0, and the picture goes on with its own vector. The NaN of picture 1 does not reach picture 2 *within* the layer. But
+# the loss adds all pairs up, so it becomes NaN, and every gradient with it.
 
 # %% [markdown]
 # ## Exercises
@@ -561,12 +569,12 @@ check("04b", follows)
 #
 # Difficulty: easy · Importance: low · Minutes: 5 · [solution](solutions/04_relation_interaction_solutions.ipynb)
 #
-# Row or column? `check` then changes the muted node and tells which nodes notice.
+# Row or column? `check` then changes the muted node and says which other nodes change.
 
 # %% [markdown]
 # <details><summary>Hint 1: idea</summary>
 #
-# A row says to whom a node attends, a column says who attends to it. Which of them must become silent, and which entry stays?
+# A row says to whom a node attends, a column says who attends to it. Which of them must become False, and which entry stays?
 # </details>
 #
 # <details><summary>Hint 2: calls</summary>
@@ -588,7 +596,7 @@ check("04b", follows)
 # <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
 # - **Idea**: who attends to the node stands in its column.
-# - **Usual mistake**: clearing the row: then the node is deaf, not mute. The second one is to change A itself.
+# - **Usual mistake**: clearing the row: then the node attends to nobody, but others still attend to it. The second one is to change A itself.
 # - **Cost**: a copy of 4 B² bytes.
 #
 # </details>
@@ -742,17 +750,17 @@ check("04e", counts)
 # %% [markdown] tags=["exercise"]
 # <details><summary>Answer</summary>
 #
-# v̄ of a picture depends on the batch it is computed in, and a query has none; relating it with each stored item would cost as much as comparing all fragments. In training v̄ is a function of the v of all connected
-# nodes, so the losses with a bar send gradients through A into the encoders: the plain embeddings become such that they work well *after* mixing with their neighbors, and they keep that when the mixing is gone.
+# v̄ of a picture depends on the batch it is computed in, and a query has none. To run the interaction on a query with each stored item would cost one run for each item. In training v̄ is a function of the v of all connected
+# nodes. So the losses with a bar send gradients along A into the encoders. They train the plain embeddings to work well *after* they are mixed with their neighbors, and the plain embeddings stay when the mixing is gone.
 # </details>
 
 # %% [markdown]
 # ## Summary
 #
 # - B pairs become one sequence of 2B tokens, batch size 1. λS where connected and -∞ elsewhere is added to the scores.
-# - Fusion has one softmax over a whole row; Standalone looks across, then within, with a softmax each and weights of its own for each modality.
-# - With unit-length inputs the attention is almost softmax(λS): the graph decides who is heard.
-# - What the neighbors say changes v̄ little. What matters is the gradient, which runs along A and trains a pair's neighbors with it. After training the part is dropped.
+# - Fusion has one softmax over a whole row. Standalone attends across, then within, with a softmax for each step and weights for each modality.
+# - With unit-length inputs the attention is almost softmax(λS): the graph decides who attends to whom.
+# - What a node takes over from its neighbors changes v̄ little. The gradient runs along A and trains a pair's neighbors, too. After training the part is dropped.
 #
 # **Words introduced**: token, additive mask, relation-enhanced embedding, Fusion, Standalone, branch, effective number of neighbors, crossed terms.
 #

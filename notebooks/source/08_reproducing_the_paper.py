@@ -24,7 +24,7 @@ plots.use_style()
 # %%
 plots.show(
     plots.pipeline_map(2, 3, 4, 5, 7),
-    "Today: everything that runs with given weights is compared with the authors' program, and retrieval with the authors' figures.",
+    "Today: everything that runs with given weights is compared with the authors' program, and retrieval with the authors' numbers.",
     "Eight boxes in a row; fragment relations, embeddings, association graph, relation interaction and retrieval are filled.",
 )
 
@@ -35,14 +35,14 @@ plots.show(
 # |---|---|---|
 # | Do the weights have the same places? | a map of names, nothing dropped in silence | 1 |
 # | Do the same weights give the same numbers? | a report, layer by layer | 2, 3 |
-# | Is the score the same? | an interval around the published figure | 4, 5 |
+# | Is the score the same? | an interval around the published number | 4, 5 |
 # | Is the cost the same? | a count of encoder runs and multiply-adds | 6 |
 # | Does the method help? | training with and without it, several seeds | lesson 09 |
 #
 # **You will be able to**
 # - load a checkpoint that somebody else wrote, account for every tensor in it, and refuse one that would run code;
 # - find the first layer in which two programs differ, and choose the precision that shows it;
-# - say whether two published figures differ, and fill in a card that lets others repeat yours.
+# - say whether two published numbers differ, and fill in a card that lets others repeat yours.
 #
 # **Predict first.** The released BERT model finds the right caption first for 84.4 % of the 1,000 test pictures of Flickr30K. Imagine
 # that the authors had photographed 1,000 other pictures of the same kind, again and again. Between which two values would R@1 lie in 95
@@ -134,8 +134,8 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see**: 58 of 63 tensors are mapped, 5 are ignored with a reason, none is missing or unexpected. The relation part is not in the file, because retrieval does not need it (Sec 3.5): whoever wants to *go on
-# training* from a released checkpoint starts it anew.
+# **What you should see**: 58 of 63 tensors are mapped, 5 are ignored with a reason, none is missing or unexpected. The relation part is not in the file: retrieval
+# does not need it (Sec 3.5). Who *goes on training* from a released checkpoint starts it anew.
 #
 # **A word on trust.** Files of this kind are *pickles*, and a pickle may contain an order to call any function. `read_released` builds
 # tensors, plain containers and one list of options, and calls nothing:
@@ -157,8 +157,8 @@ print(sentence)
 # %% [markdown]
 # ## 2. Do the same weights give the same numbers?
 #
-# **Idea.** Write the computation a second time, as plainly as possible, feed both programs the same weights and the same input, and
-# compare **every** intermediate quantity. If only the end is compared, a difference says that something is wrong but not where.
+# **Idea.** Write the computation a second time, as plainly as possible. Feed both programs the same weights and the same input.
+# Compare **every** intermediate quantity. If only the end is compared, a difference says that something is wrong but not where.
 #
 # **By hand.** Theirs (0.5, -1, 2, 0), ours (0.5, -1.00002, 2, 0): the largest absolute difference is 0.00002 = 2e-5. In float32 the number after
 # 1 is 1 + 1.2e-7, so rounding alone explains a few 1e-7, after a thousand additions perhaps 1e-6, but not 2e-5. The verdict is "diff".
@@ -272,8 +272,8 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see**: in float32 every difference stays under the tolerance of 1e-5, with the fault as without it; in float64 the bar of `norm`
-# stands at about 2.6e-6 (tolerance 0.3e-6), far above 1e-10, and the *first* bar over the line names the layer. The later ones inherit it.
+# **What you should see**: in float32 every difference stays under the tolerance of 1e-5, with the fault and without it. In float64 the bar of `norm`
+# stands far above the line of 1e-10. The *first* bar over the line names the layer. The later ones inherit it.
 #
 # **Do not read too much into it.** We chose this example: a fault that float32 misses and float64 finds. How large the fault is depends on the
 # size of the numbers, since 1e-5 matters more under the root of a small variance. The same fault with the features at other sizes:
@@ -298,8 +298,8 @@ _ = hrem.float()
 # ## 3. The authors' own numbers
 #
 # **Idea.** Two programs by the same hands share their misunderstandings. The strongest evidence is the other program itself. The tests of
-# this project contain values that the **unchanged released code** computed for a small random model (weights, inputs, and every quantity on
-# the way, in both precisions). We load those weights and compare.
+# this project contain values of the **unchanged released code** for a small random model: weights, inputs, and every quantity on
+# the way, in both precisions. We load those weights and compare.
 #
 # **By hand.** The file says `topk 4`, `threshold 0.5` and a batch of 6: K = 4, and each row of each block keeps floor(0.5 x 6) = 3 neighbors.
 #
@@ -331,7 +331,7 @@ print("reference values of the released code:", "found" if AUTHORS else "not her
 
 # %% [markdown]
 # One choice is needed to repeat the released program: it does **not** mask padded regions in the graph. Our modules take masks as arguments,
-# so we hand the graph a mask that is True everywhere; the library needs no switch for the old behavior.
+# so we hand the graph a mask that is True everywhere. The library needs no switch for the old behavior.
 
 # %%
 def our_case(net, x, dtype):
@@ -390,7 +390,7 @@ if AUTHORS:
     assert same == [20, 100]
 
 # %% [markdown]
-# ## 4. How sure is a published figure?
+# ## 4. How sure is a published number?
 #
 # **Idea.** Equal programs need equal data to give equal scores. Without the official data we can still ask how *exact* a score is. A
 # test split is a sample of pictures; another sample gives another R@1. The **bootstrap** imitates that: draw as many pictures from the split
@@ -443,10 +443,10 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see**: 95 of 100 draws lie between 82.0 and 86.5 (the last digit hangs on the draws), and the formula says 84.4 plus or minus 2.25 (tolerance 0.35). Compare with your prediction.
+# **What you should see**: 95 of 100 draws lie between 82.0 and 86.5; other draws change the last digit. The formula says 84.4 plus or minus 2.25. Compare with your prediction.
 #
 # For the other direction the table of a paper does not say enough. If the five captions of a picture are found or missed independently
-# ($r = 0$), 5,000 queries count in full; if they always go together ($r = 1$), they count as 1,000. How large is $r$ in a real model? The
+# ($r = 0$), all 5,000 queries count. If they always go together ($r = 1$), they count as 1,000. How large is $r$ in a real model? The
 # trained model of the sample world tells for its world:
 
 # %%
@@ -462,7 +462,7 @@ assert 1 < ratio < 3  # 1: independent captions, 5: five captions always agree
 
 # %% [markdown]
 # So captions of one picture go together, but far from always. Published: the rows of the paper's main table (two models averaged, \*), and the
-# authors' figures for the single checkpoints that they released.
+# authors' numbers for the single checkpoints that they released.
 
 # %%
 def interval(p, images, captions=1, r=0.0):
@@ -482,15 +482,15 @@ flickr = [row for row in rows if row.benchmark == "Flickr30K 1K" and row.directi
 assert len(rows) == 16
 
 # %% [markdown]
-# **Ours beside them?** Only with the official features and weights, and these are gigabytes. If you have them, set `HREM_DATA` (the
-# `f30k_precomp` folder or its parent), `HREM_RELEASED` (the authors' `.pth` file) and `HREM_BERT` (a BERT folder with `config.json` and `vocab.txt`)
-# before Jupyter starts, and run the notebook again. A figure from another data set has no place in this picture, so there is none.
+# **Ours beside them?** Only with the official features and weights, and these are gigabytes. If you have them, set three variables before Jupyter starts, and run the notebook again.
+# `HREM_DATA` is the `f30k_precomp` folder or its parent, `HREM_RELEASED` the authors' `.pth` file, `HREM_BERT` a BERT folder with `config.json` and `vocab.txt`.
+# A number from another data set has no place in this plot, so there is none.
 
 # %% tags=["nbval-ignore-output"]
 needed = [os.environ.get(name, "") for name in ("HREM_DATA", "HREM_RELEASED", "HREM_BERT")]
 ours = []
 if not all(needed):
-    print("Official features or weights are not on this machine: the picture shows the published figures alone.")
+    print("Official features or weights are not on this machine: the plot shows the published numbers alone.")
 else:
     with open(f"{needed[2]}/config.json") as file:
         net, theirs, _ = released.load_released(needed[1], json.load(file))
@@ -513,9 +513,9 @@ plots.show(
 )
 assert flickr[0].interval[0] < flickr[1].value < flickr[0].interval[1]
 
-# %% [markdown]
-# **What you should see**: on Flickr30K, image to text, the released single model (84.4) stands *above* the two averaged models (84.0), and each lies well
-# inside the other's interval (tolerance: the intervals are 4.5 points wide). COCO 5K has five times as many pictures and intervals less than two
+# %% [markdown] quoted="84.0, 4.5: the paper's table, and twice 2.25"
+# **What you should see**: on Flickr30K, image to text, the released single model (84.4) stands *above* the two averaged models (84.0). Each lies well
+# inside the other's interval, which is 4.5 points wide. COCO 5K has five times as many pictures and intervals less than two
 # thirds as wide. Overlapping intervals do not prove that two models are equal: they were tested on the same pictures, and that helps (Section 5).
 #
 # **Is the table itself right?** Six recalls that are rounded to one decimal add up to rSum within $6 \times 0.05 + 0.05$. Typing mistakes in tables are common, and this
@@ -535,7 +535,7 @@ for line in reproduction.PUBLISHED:
 # scores: in each draw both models meet the same pictures, and only those on which they **disagree** move the difference.
 #
 # **By hand.** A hits 1, 1, 0, 1 and B hits 1, 0, 0, 1. The difference is 25 points, and it hangs on the second picture alone. That picture is
-# missing from a draw of four with probability $(3/4)^4 = 0.316$: in a third of the draws the two models are equal.
+# missing from a draw of four with probability $(3/4)^4 = 0.316$. So in a third of the draws the two models are equal.
 # By the formula below sd$^2$ = (0.25 - 0.0625) / 4, so sd = 0.22, that is 22 points: as large as the difference itself.
 #
 # $$\mathrm{sd}^2 = \frac{d - \Delta^2}{n}$$
@@ -577,9 +577,9 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see**: with 6 changed pictures (all in favor of A) the interval is 0.12 to 1.08; with 10 it reaches 0; with 100 it is -1.36 to 2.56
-# (tolerance 0.35 between formula and bootstrap). A rule to remember: half the interval is about two square roots of the number of changed
-# pictures. 100 pictures change sides, so 20 pictures, here 2 points, are needed before a difference counts.
+# **What you should see**: with 6 changed pictures, all in favor of A, the interval is 0.12 to 1.08. With 10 it reaches 0, and with 100 it is -1.36 to 2.56.
+# A rule to remember: half the interval is about two square roots of the number of changed pictures.
+# If 100 pictures change sides, a difference counts from 20 pictures on, here 2 points.
 #
 # ## 6. What does retrieval cost?
 #
@@ -682,9 +682,9 @@ plots.show(
 assert 0.9e6 < text_run / D < 1.6e6
 
 # %% [markdown]
-# **What you should see**: on the left slope 1 against slope 2: for a million pictures and captions two million runs against two million million. On the right
-# encoding the query is all that counts until about 1.26 million pictures are stored (with captions of 14 pieces; tolerance 0.3 million), while
-# matching fragments costs more than the query from about 2,500 pictures on.
+# **What you should see**: on the left slope 1 against slope 2. A million pictures and captions need two million runs, or two million million. On the right
+# encoding the query is all that counts until {{ text_run / D / 1e6:.2f }} million pictures are stored.
+# Matching fragments costs more than the query from {{ text_run / (R * L * D):,.0f }} pictures on.
 #
 # ## What differs, and what is not known
 #
@@ -705,9 +705,13 @@ assert 0.9e6 < text_run / D < 1.6e6
 # | ranks at ties (00) | | an unstable sort | a tie counts against us |
 # | what is saved | | encoders only | everything, exact resume |
 #
-# **Not known**, neither from the paper nor from the code: the numbers P and K of neighbor batches, how many clusters, and in which epoch they
-# start; how many runs stand behind a figure and how much runs differ; the COCO 5K figures of the BiGRU model. The authors wrote that
-# neighbor batches brought no obvious gain (their issue 4) and that fusion was simpler and better than standalone (their issue 8).
+# **Not known**, neither from the paper nor from the code:
+#
+# - P and K of neighbor batches, how many clusters, and in which epoch they start;
+# - how many runs stand behind a number, and how much runs differ;
+# - the COCO 5K recalls of the BiGRU model.
+#
+# The authors wrote that neighbor batches brought no obvious gain (their issue 4). They found fusion simpler and better than standalone (their issue 8).
 #
 # ## The reproducibility card
 #
@@ -721,7 +725,7 @@ def card(folder):
         "data": f"{'sample world' if not settings['data']['folder'] else settings['data']['folder']}, "
                 f"{result['test']['images']} test images, {result['test']['captions']} captions",
         "selected on": f"{result['selected_on']}, epoch {result['epoch']} of {settings['training']['epochs']}",
-        "models behind the figure": "1",
+        "models behind the number": "1",
         "rSum on test": f"{result['test']['rSum']:.1f} ({low:.1f} to {high:.1f} over images)",
         "seed": str(result["seed"]),
         "settings": f"preset {result['preset']}, batch {settings['training']['batch_size']}, D = {settings['model']['embed_dim']}",
@@ -734,14 +738,14 @@ assert len(ours_card) == 8 and "dev" in ours_card["selected on"]
 print("\n".join(f"{question:<25} {answer}" for question, answer in ours_card.items()))
 
 # %% [markdown]
-# The same questions, asked of the published figures:
+# The same questions, asked of the published numbers:
 #
 # | question | answer |
 # |---|---|
 # | data | Flickr30K (29,000 / 1,014 / 1,000 images), COCO (113,287 / 1,000 / 5,000); bottom-up-attention regions, 36 x 2048 |
 # | selected on | test (in the released code) |
-# | models behind the figure | 2 in the paper's main rows (\*), 1 for the released checkpoint |
-# | figure and interval | 84.4, with 82.2 to 86.6 by the formula of Section 4; the paper prints no interval |
+# | models behind the number | 2 in the paper's main rows (\*), 1 for the released checkpoint |
+# | number and interval | 84.4, with 82.2 to 86.6 by the formula of Section 4; the paper prints no interval |
 # | seed | none |
 # | settings | printed in the paper and stored in the checkpoint; not those of neighbor batches |
 # | versions | not in the checkpoint |
@@ -772,8 +776,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Nothing complains, and the embedding still *looks* right: its cosine with the right one is 1.000 to three decimals (max pooling of R, which is not touched, has the
-# larger share). A recall that is "a bit low" would be all that one sees.
+# Nothing complains, and the embedding still *seems* right: its cosine with the right one is {{ cosine:.3f }}. Max pooling of R has the larger share, and R is not touched.
+# A recall that is "a bit low" would be all that one sees.
 # Names and shapes are necessary; only numbers are proof.
 
 # %% [markdown]
@@ -1029,7 +1033,7 @@ card_of_twinnet = {
 # %% tags=["exercise"]
 check("08d", card_of_twinnet)
 
-# %% [markdown] tags=["exercise"]
+# %% [markdown] tags=["exercise"] quoted="513.5: the paper's table"
 # ### Exercise 08e: read the intervals
 #
 # Difficulty: easy · Importance: medium · Minutes: 5 · [solution](solutions/08_reproducing_the_paper_solutions.ipynb)
@@ -1069,7 +1073,7 @@ check("08d", card_of_twinnet)
 #
 # </details>
 
-# %% [markdown] tags=["exercise"]
+# %% [markdown] tags=["exercise"] quoted="84.0: the paper's table"
 # <details><summary>A model answer</summary>
 #
 # 1. One cannot tell: 84.4 and 84.0 lie well inside each other's intervals. All other pairs of the plot, where both are known, point the other way.

@@ -15,7 +15,7 @@
 # One good answer for each exercise, with its idea, the usual mistake and the cost; the lesson is [09_does_it_help](../09_does_it_help.ipynb).
 
 # %% tags=["setup"]
-import itertools, numpy as np, scipy, torch
+import itertools, math, numpy as np, scipy, torch
 from hrem_lib import checkpoints, data, interaction, plots, sampling
 from hrem_lib.exercises import check
 from hrem_lib.plots import evidence
@@ -29,7 +29,7 @@ plots.use_style()
 # 2. say which control a claim needs, and how many seeds, *before* you train;
 # 3. explain how the graph can decide the attention and yet leave retrieval as it is.
 #
-# **Predict first.** On real photographs the base (encoders and the triplet loss, nothing of 03 and 04) reaches a test rSum of about 250 of 600. How many points does the
+# **Predict first.** The base has the encoders and the triplet loss, and nothing of 03 and 04. On real photographs it reaches a test rSum of about 250 of 600. How many points does the
 # relation part add, trained with the same data, seeds and number of steps? Write down a number, and how far off you may be. Section 1 has a first answer,
 # Section 3 a second one.
 
@@ -43,7 +43,7 @@ plots.use_style()
 # holds a file for each run, and in it the rank of every test query. The encoders are a BiGRU and attention over fragments, as in 01 and 02, with D = 256.
 #
 # **A run** is three passes over the data (half of the whole schedule); the relation part joins after the first. Two **arms** differ in one thing: here, the relation part. Runs of two arms
-# with the same **seed** start from the same encoder weights and see the same batches, so that we compare them seed by seed.
+# with the same **seed** start from the same encoder weights and see the same batches. So we compare them seed by seed.
 
 # %%
 all_runs = results.load(data.sample_dir().parents[1] / "results")
@@ -90,9 +90,9 @@ mean, over_seeds, over_pictures = compare(first_fusion, first_base)
 print(f"fusion - base: {mean:+.1f}, over seeds {over_seeds[0]:+.1f} to {over_seeds[1]:+.1f}, over pictures {over_pictures[0]:+.1f} to {over_pictures[1]:+.1f}")
 
 # %%
-assert abs(gains(first_base[0]).mean() - first_base[0]["test"]["rSum"]) < 1e-9
 library = claims.difference(all_runs, "f8k-short/cosine matching", "f8k-short/base")
-assert np.allclose([mean, *over_seeds, *over_pictures], [library.mean, *library.runs, *library.pictures])
+ours, theirs = [mean, *over_seeds, *over_pictures], [library.mean, *library.runs, *library.pictures]
+assert np.allclose([*ours, gains(first_base[0]).mean()], [*theirs, first_base[0]["test"]["rSum"]])
 assert abs(scipy.stats.t.ppf(0.975, 2) * np.std([3, 1, 2], ddof=1) / 3**0.5 - 2.48) < 0.01  # the example by hand
 
 # %% [markdown]
@@ -112,6 +112,7 @@ by_rate = {
     arm: [next(iter(runs_of("f8k-choice", name.format(rate)).values()))["dev"]["rSum"] for rate in rates]
     for arm, name in names.items()
 }
+ahead = np.subtract(by_rate["fusion"], by_rate["base"])
 for arm, values in by_rate.items():
     print(f"{arm:<7}", "  ".join(f"rate {rate}: {value:.1f}" for rate, value in zip(rates, values, strict=True)))
 
@@ -123,12 +124,11 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see**: at the smaller rates fusion is ahead by {{ by_rate["fusion"][0] - by_rate["base"][0]:.1f }} and {{ by_rate["fusion"][1] - by_rate["base"][1]:.1f }} points. At 4e-3, the best rate of
-# both, {{ by_rate["fusion"][2] - by_rate["base"][2]:.1f }} are left. **The base had been trained with too small a rate.** This is the most common way in which a method "wins": the new arm got the
-# care, the base got the settings that were there.
+# **What you should see**: at the two smaller rates fusion is ahead, by {{ ahead[0]:.1f }} and {{ ahead[1]:.1f }} points. At 4e-3, the best rate of
+# both, {{ ahead[2]:.1f }} points are left. **The base had been trained with too small a rate.** This is the most common way in which a method "wins". The new arm got the
+# care, and the base got the settings that were there.
 #
-# Why would the relation part stand a small rate better? Its three more losses speak about the same pairs (05). They add to the gradient where one loss has little left to say, and early in training more
-# steps in the same direction are worth as much as longer ones.
+# Why would the relation part stand a small rate better? Its three more losses speak about the same pairs (05). Where one loss has little left to say, the others still push. A base that takes longer steps gets as far.
 #
 # ## 3. New seeds
 #
@@ -178,27 +178,29 @@ plots.show(
 # **What you should see**: {{ mean:+.1f }} points. What was separated in section 1 is gone. And the base of the right panel is better than *both* arms of the left one: the rate was worth more than the relation part.
 #
 # The histogram shows how easily one could have been misled. Among all sets of three of these seeds, the mean goes from {{ min(threes):+.1f }} to {{ max(threes):+.1f }}. Nobody has to cheat:
-# a table with three seeds, made once, is a draw from this histogram. The right panel says what the question costs. Three seeds find a difference of {{ detectable[0]:.1f }} points, {{ len(seeds) }} seeds one of
-# {{ detectable[len(seeds) - 3]:.1f }}. Published gains of this kind are three to five.
+# a table with three seeds, made once, is a draw from this histogram. The right panel says what the question costs. Three seeds find a difference of {{ detectable[0]:.1f }} points. {{ len(seeds) }} seeds find one of
+# {{ detectable[len(seeds) - 3]:.1f }}. Published gains of this kind are three to five points.
 #
 # ## 4. Eight claims
 #
 # **Idea.** One comparison does not settle a method. Perhaps the other mechanism helps, or another matching, another text encoder, another loss, noisy captions. We wrote down eight claims and the two arms
 # that test each, *before* looking at a difference. All are on these photographs.
 #
-# With eight questions, one in twenty of which says yes by luck, a yes or two would come of nothing. **Holm's correction** makes each harder to pass: of m values p, the smallest is multiplied by m, the next by m - 1, and so on,
-# and none may be smaller than one before it.
+# With eight questions, one in twenty of which says yes by luck, a yes or two would come of nothing. **Holm's correction** makes each harder to pass. Of m values p, the smallest is multiplied by m, the next by m - 1, and so on.
+# None may be smaller than one before it.
 #
-# **By hand.** Three tests have p = 0.01, 0.04 and 0.03. In order: 0.01 x 3 = 0.03; 0.03 x 2 = 0.06; 0.04 x 1 = 0.04, but none may be smaller than one before it, so 0.06 again. Corrected: 0.03, 0.06, 0.06. One of the three stays below 0.05; before, all did.
+# **By hand.** Three tests have p = 0.01, 0.04 and 0.03. In order: 0.01 x 3 = 0.03, then 0.03 x 2 = 0.06, then 0.04 x 1 = 0.04. The last may not be smaller than the one before it, so it is 0.06, too. Corrected: 0.03, 0.06, 0.06. One of the three stays below 0.05; before, all did.
 
 # %%
 rows = claims.main_claims(all_runs)
+said = {row.claim["compared"]: row.found for row in rows if row.schedule == "half"}
 for row in rows:
     found = f"{row.found.mean:+6.1f}, p {max(row.p, 0.001):.3f}" if row.found else ""
     print(f"{row.claim['compared']:<38}{row.schedule:<7}{row.verdict:<15}{found}")
 
 # %%
 assert np.allclose(claims.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])  # the example by hand
+assert not any(row.verdict == "held" for row in rows)
 plots.show(
     evidence.eight_claims(rows),
     "Dots: seeds; thick bars: 95 % over pictures; thin lines: 95 % over seeds. Color and bold: both leave out zero, and so does the corrected p. Gray: not separated.",
@@ -206,7 +208,11 @@ plots.show(
 )
 
 # %% [markdown]
-# TEXT-4
+# **What you should see**: no claim held. Fusion against the base is {{ said["fusion - base"].mean:+.1f }} points. The control is clearer: fusion's four losses draw four negatives a pair, and a base whose one
+# loss draws four is {{ -said["fusion - base with four draws"].mean:.1f }} points *better* than fusion. Whatever the relation part brings, more draws bring more. Standalone is {{ -said["standalone - base"].mean:.1f }} points behind the base. (The rate was chosen for
+# the other two, so this row is a little unfair.) Which matching builds the graph makes no difference.
+#
+# Rows without dots are not run yet. Each takes many hours, and this lesson is built anew when they are there.
 #
 # The others, some fifty comparisons with three seeds each, are on a page of their own: `results/claims.md`. Some of them are large. What a change brought, in the same unit:
 
@@ -225,9 +231,8 @@ plots.show(
     "Four bars: weighted against hardest negatives about 44, two models averaged about 22, four draws instead of one about 8, fusion instead of the base about zero.",
 )
 
-# %% [markdown]
-# **What you should see**: how negatives are drawn (05) is worth {{ worth[0][1].mean:.0f }} points, a second model {{ worth[1][1].mean:.0f }}, four draws instead of one {{ worth[2][1].mean:.0f }}. These are also the paper's,
-# or cheap. The relation part stands beside them with {{ worth[3][1].mean:+.1f }}.
+# %% [markdown] quoted="0.7: an answer to choose from"
+# The law that draws negatives (05) is worth {{ worth[0][1].mean:.0f }} points, a second model {{ worth[1][1].mean:.0f }}. Four draws instead of one bring {{ worth[2][1].mean:.0f }}. The relation part stands beside them with {{ worth[3][1].mean:+.1f }}.
 #
 # ## 5. How can both be true?
 #
@@ -267,7 +272,8 @@ graphs = {"A and S": (A, S), "random halves, S": (rank < B // 2, S), "the opposi
 moved = {name: (enhance(*graph) * enhanced).sum(1) for name, graph in graphs.items()}  # cosines [2B]
 for name, graph in graphs.items():
     print(f"{name:<21} cosine with v̄ or ū: mean {moved[name].mean():.3f}, least {moved[name].min():.3f};  R@1 in the batch {recall_at_1(enhance(*graph)):.1f}")
-print(f"{'no interaction at all':<21} cosine with v̄ or ū: mean {(plain * enhanced).sum(1).mean():.3f};  R@1 in the batch {recall_at_1(plain):.1f}")
+kept = (plain * enhanced).sum(1).mean()
+print(f"{'no interaction at all':<21} cosine with v̄ or ū: mean {kept:.3f};  R@1 in the batch {recall_at_1(plain):.1f}")
 weights = related.weights[0].mean(0)  # over heads [2B,2B]
 nodes = (-(weights * weights.clamp(min=1e-30).log()).sum(1)).exp()
 own = {name: 100 * related.graph.block(name, "connection").diagonal().float().mean() for name in ("i2t", "t2i")}
@@ -286,13 +292,18 @@ plots.show(
 #
 # 1. **A decides who, but it decides little.** Half of the batch is ruled out. Over the other half the attention is nearly equal: a row attends to {{ nodes.mean():.0f }} nodes out of 64. What it gathers is the mean of half of a batch.
 # 2. **The mean of any half is nearly the same.** The mean of 64 random embeddings hardly depends on which 64. So all rows gather nearly one vector, and one vector added to everybody changes no order.
-# 3. **What a row keeps is itself.** The residual connection carries v through: v and v̄ have a cosine of {{ (plain * enhanced).sum(1).mean():.3f }}. The three more losses teach v what L(v, u) teaches it already, with other negatives.
+# 3. **What a row keeps is itself.** The residual connection carries v through: its cosine with v̄ is {{ kept:.3f }}. The three more losses teach v what L(v, u) teaches it already, with other negatives.
 #
-# And the graph is not even the one that one has in mind. With the released matching (`scan`, 03) a picture's own caption is inside A in {{ own["i2t"]:.0f }} % of the rows, where a coin would give 50. With the printed matching it is nearly always inside. Section 4 compared the two:
+# And the graph is not even the one that one has in mind. With the released matching (`scan`, 03) A holds a picture's own caption in {{ own["i2t"]:.0f }} % of the rows. A coin would give 50 %. With the printed matching it is nearly always inside. Section 4 compared the two:
 # no difference, by the same three facts.
 #
 # **Is the paper wrong, then?** That does not follow. The paper has five to twenty times the pictures, a pre-trained BERT, thirty epochs and batches of the same size. A larger D, sharper scores or neighbor batches may wake the attention up; none did so here (`results/README.md`). What follows
-# is smaller, and it holds for any paper: a gain belongs to a method only if the base was tuned with the same care, if the seeds that report it are not those that chose it, and if the difference is larger than what so many seeds can see.
+# is smaller, and it holds for any paper. A gain belongs to a method only if three things are true:
+#
+# - the base was tuned with the same care;
+# - the seeds that report the gain are not those that chose;
+# - the difference is larger than what so many seeds can see.
+
 #
 # | topic | paper | released code | here |
 # |---|---|---|---|
@@ -305,7 +316,7 @@ plots.show(
 # %% [markdown]
 # ## Break it
 #
-# Take one seed and several arms, and report the best arm. Everybody did this once. Here each of our seeds plays the one seed, chooses its best arm by *test* rSum, and then the other seeds say what the choice is worth.
+# Take one seed and several arms, and report the best arm. Everybody did this once. Here each of our seeds plays the one seed and chooses its best arm by *test* rSum. Then the other seeds say what the choice is worth.
 
 # %%
 arms = ("base", "fusion, cosine", "fusion, scan", "base, four draws of negatives", "standalone, cosine")
@@ -335,7 +346,7 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see**: between arms that are alike, the best of three leads by {{ chosen.mean():.1f }} points with the seed that chose it and by {{ others.mean():+.1f }} with the others. This is the **winner's curse**: choosing by luck selects the lucky. A real difference survives it (all five arms: the four draws). The
+# **What you should see**: of three arms that are alike the best leads by {{ chosen.mean():.1f }} points, with the seed that chose it. With the others it is {{ others.mean():+.1f }}. (Where the base itself is best, both are zero.) This is the **winner's curse**: choosing by luck selects the lucky. A real difference survives it (all five arms: the four draws). The
 # cure is cheap: choose on dev, with seeds that you then throw away.
 #
 # ## Exercises
@@ -376,7 +387,7 @@ plots.show(
 # <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
 # - **Idea**: the formula falls with m, so the first m that sees the effect is the answer.
-# - **Usual mistake**: 1.96 and 0.84 in place of Student's t. With few seeds they promise far too much: a spread of 3 and an effect of 5 would need 3 seeds, and needs 6.
+# - **Usual mistake**: 1.96 and 0.84 in place of Student's t. With few seeds they promise far too much: a spread of 3 and an effect of 5 would need 3 seeds, and needs 5.
 # - **Cost**: two look-ups for each number tried; the seeds themselves cost hours.
 #
 # </details>
@@ -431,7 +442,7 @@ check("09a", seeds_for)
 # <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
 # - **Idea**: multiply in order of size by m, m - 1, ..., and never let a result fall below one before it.
-# - **Usual mistake**: to leave out the running maximum, so that a larger p gets a smaller corrected one; or to return them in the order of size.
+# - **Usual mistake**: to leave out the running maximum, so that a larger p gets a smaller corrected one. Or to return them in the order of size.
 # - **Cost**: one sort.
 #
 # </details>
@@ -440,7 +451,7 @@ check("09a", seeds_for)
 def holm(p):
     """Holm's corrected values.
 
-    Args: p: list of m values from 0 to 1, in any order
+    Args: p: list of m values from 0 to 1, at least one, in any order
     Returns: list of m values, none above 1, in the order of p
     """
     # BEGIN SOLUTION
@@ -469,15 +480,15 @@ check("09b", holm)
 #
 # <details><summary>Hint 2: calls</summary>
 #
-# `int(x + 0.5)`: the nearest whole number, halves upward (`round` takes halves to the even one). `max(1, ...)`.
+# `math.floor(x + 0.5)`: the nearest whole number, halves upward (`round` takes halves to the even one). `max(1, ...)`.
 # </details>
 #
 # <details><summary>Hint 3: skeleton</summary>
 #
 # ```python
 # seconds = warm_up * ... + (epochs - warm_up) * ...
-# longer = max(1, int(... + 0.5))
-# return longer, max(1, int(longer * ... + 0.5))
+# longer = max(1, math.floor(... + 0.5))
+# return longer, max(1, math.floor(longer * ... + 0.5))
 # ```
 # </details>
 
@@ -485,7 +496,7 @@ check("09b", holm)
 # <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
 # - **Idea**: the cost is a sum over epochs, and the base's epochs are that sum in units of its own price.
-# - **Usual mistake**: to forget the warm-up, in which the arm has no relation part and pays the base's price; or to leave the decay at its old epoch, so that the base trains on at a tenth of the rate.
+# - **Usual mistake**: to forget the warm-up, in which the arm pays the base's price. Or to leave the decay at its old epoch: then the base trains on at a tenth of the rate.
 # - **Cost**: none; measure the seconds on a quiet machine.
 #
 # </details>
@@ -495,14 +506,15 @@ def equal_cost(base_seconds, arm_seconds, epochs, warm_up, decay):
     """Epochs of a base that costs as much as an arm, and the epoch after which its learning rate falls.
 
     Both are rounded to the nearest whole number, halves upward, and are at least 1.
+    The second is a share of the rounded first.
     Args: base_seconds, arm_seconds: an epoch of the base, an epoch of the arm with its relation part; epochs: of the arm;
         warm_up: how many of them are still without the relation part; decay: the arm's rate falls after this epoch
     Returns: (epochs of the base, the base's rate falls after this epoch)
     """
     # BEGIN SOLUTION
     seconds = warm_up * base_seconds + (epochs - warm_up) * arm_seconds
-    longer = max(1, int(seconds / base_seconds + 0.5))
-    return longer, max(1, int(longer * decay / epochs + 0.5))
+    longer = max(1, math.floor(seconds / base_seconds + 0.5))
+    return longer, max(1, math.floor(longer * decay / epochs + 0.5))
     # END SOLUTION
 
 # %% tags=["exercise"]
@@ -560,7 +572,7 @@ def choose_and_report(dev, test, choosing):
 # %% tags=["exercise"]
 check("09d", choose_and_report)
 
-# %% [markdown] tags=["exercise"]
+# %% [markdown] tags=["exercise"] quoted="513.5, 518.1: made up"
 # ### Exercise 09e: referee
 #
 # Difficulty: easy · Importance: medium · Minutes: 4 · [solution](solutions/09_does_it_help_solutions.ipynb)
