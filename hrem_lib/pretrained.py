@@ -147,7 +147,8 @@ def freeze(bert: nn.Module, layers: int) -> None:
     if layers <= 0:
         bert.requires_grad_(layers == 0)
         return
-    count = bert.config.num_hidden_layers  # pyright: ignore[reportAttributeAccessIssue]  # a model of transformers
+    settings: Any = bert.config
+    count = settings.num_hidden_layers
     stacks = [name for name, m in bert.named_modules() if isinstance(m, nn.ModuleList) and len(m) == count]
     if not stacks or layers > count:
         raise UserError(f"model.freeze_layers: got {layers}, wanted at most {count if stacks else 0}, or -1 for all")
