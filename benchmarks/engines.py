@@ -203,13 +203,11 @@ def postgres(programs: Path) -> Iterator[str]:
 
 def family() -> list[int]:
     """This process and all below it."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has just ended
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
     found = [os.getpid()]
     for process in found:  # grows
-        found += [child for child, parent in parents.items() if parent == process]
+        for task in Path(f"/proc/{process}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # it has just ended
+                found += map(int, task.read_text().split())
     return found
 
 
@@ -243,7 +241,7 @@ def measure(folder: Path, name: str) -> dict:
 
     def watch() -> None:
         nonlocal peak
-        while not done.wait(0.1):
+        while not done.wait(0.5):
             peak = max(peak, held())
 
     watcher = threading.Thread(target=watch)
