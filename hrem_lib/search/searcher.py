@@ -56,12 +56,8 @@ class Searcher:
             raise UserError(f"--engine: got {engine!r}, wanted one of {', '.join(ENGINES)}")
         self.folder, self.engine = Path(folder), engine
         self.info = read_info(folder) if engine == "faiss" else lance.open_table(folder, "images").info
-        got, wanted = self.info.get("weights"), checksum_of(run)
-        if got not in (None, wanted):  # None: written before this was noted
-            raise UserError(
-                f"{folder}: got an index of another run or of other weights ({self.info['run']}, checksum {got}), "
-                f"wanted one of this run (checksum {wanted}; `hrem index` writes it anew)"
-            )
+        self._weights = checksum_of(run)
+        self._check_run(self.info)
         self.embedder = Embedder(run, device, model or self.info["model"], self.info["regions"])
         self._pictures = pictures or self.info["pictures"]
         self._sides: dict[str, tuple[Index, list[str]]] = {}
@@ -72,6 +68,7 @@ class Searcher:
         if self.engine == "lance":
             if side not in self._tables:
                 self._tables[side] = lance.open_table(self.folder, side)
+                self._check_run(self._tables[side].info)
             table = self._tables[side]
             self._check_width(table.width, query)
             return [Hit(*row) for row in table.search(query[0], k)]
@@ -81,6 +78,14 @@ class Searcher:
         self._check_width(index.info["width"], query)
         scores, items = index.search(query, k)
         return [Hit(int(i), float(s), lines[i]) for s, i in zip(scores[0], items[0], strict=True) if i >= 0]
+
+    def _check_run(self, info: dict) -> None:
+        got, wanted = info.get("weights"), self._weights
+        if got not in (None, wanted):  # None: written before this was noted
+            raise UserError(
+                f"{self.folder}: got an index of another run or of other weights ({info['run']}, checksum {got}), "
+                f"wanted one of this run (checksum {wanted}; `hrem index` writes it anew)"
+            )
 
     def _check_width(self, width: int, query: np.ndarray) -> None:
         if query.shape[1] != width:

@@ -208,6 +208,20 @@ def test_an_index_of_another_run_is_refused(engine, run, folder, tables, tmp_pat
     assert Searcher(run, folder, engine=engine).images(WORDS, 1)
 
 
+def test_one_table_of_another_run(run, folder, tables, tmp_path):
+    """As an export leaves it that was stopped between its two tables."""
+    shutil.copytree(folder, tmp_path / "index")
+    info = json.loads((folder / "index.json").read_text())
+    (tmp_path / "index" / "index.json").write_text(json.dumps(info | {"weights": "0", "run": "the other"}))
+    lance.write_tables(tmp_path / "index", tmp_path / "both")
+    shutil.rmtree(tmp_path / "both" / "images.lance")
+    shutil.copytree(tables / "images.lance", tmp_path / "both" / "images.lance")
+    searcher = Searcher(run, tmp_path / "both", engine="lance")
+    assert len(searcher.images(WORDS, 3)) == 3
+    with pytest.raises(UserError, match="of another run or of other weights .the other, checksum 0"):
+        searcher.captions(data.sample_dir().parent / "pictures" / "test" / "0022.png")
+
+
 def test_an_index_without_checksum_is_read(run, folder, tmp_path):
     """Those of version 0.1.0 have none."""
     shutil.copytree(folder, tmp_path / "old")
