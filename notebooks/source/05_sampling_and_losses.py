@@ -386,7 +386,7 @@ right, nearest = similarity.diagonal(), similarity.masked_fill(batch, -2).argsor
 beyond = similarity < torch.minimum(right[:, None], right) - 0.2  # below both right cosines by more than the margin
 profile = {name: (g.gather(1, nearest).sum(0) / g.sum()).numpy() for name, g in pushes.items()}
 outside = {name: float(g[beyond].sum() / g.sum()) for name, g in pushes.items()}
-for name, g in pushes.items():
+for name in pushes:
     print(f"{name:<17} share of the push: nearest negative {profile[name][0]:.2f}, negatives beyond the margin {outside[name]:.2f}")
 assert outside["triplet, n = 64"] == 0 < outside["InfoNCE, T = 0.07"] and profile["InfoNCE, T = 0.07"][0] < profile["triplet, n = 64"][0]
 
