@@ -6,8 +6,8 @@
     captions = run.embed_texts(["a man riding a wave", "two dogs"])
     scores = captions @ run.embed_images("photos/").T
 
-Read in this order: config, text, data, attention, pooling, encoders, graph, interaction, losses, sampling, model,
-training. CONTRIBUTING.md says what stands beside them, and who may import whom.
+Read in this order: config, text, pretrained, data, attention, pooling, encoders, graph, interaction, losses, sampling,
+model, training. CONTRIBUTING.md says what stands beside them, and who may import whom.
 
 Shapes, everywhere:
     B  pairs in a batch (2B graph nodes, images first)     R  regions     L  words or word pieces

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from hrem_lib import config as configs
-from hrem_lib import data, distributed
+from hrem_lib import data, distributed, pretrained
 from hrem_lib import text as texts
 from hrem_lib.config import Config
 from hrem_lib.errors import UserError
@@ -155,7 +155,7 @@ def keep_config(folder: Path, config: Config) -> None:
 def read_text(folder: Path) -> tuple[texts.Tokenizer, dict | None]:
     """The text side that a run folder holds, and its BERT's configuration (None: a BiGRU); `start_run` wrote them."""
     path = folder / "bert_config.json"
-    return texts.load_text(folder), read_json(path) if path.is_file() else None
+    return pretrained.load_text(folder), read_json(path) if path.is_file() else None
 
 
 class Run(NamedTuple):

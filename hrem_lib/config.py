@@ -66,10 +66,12 @@ class ModelConfig:
 
     embed_dim: int = 1024  # D, width of the joint space
     projection: str = "mlp"  # "mlp": FC(x) + MLP(x), as released; "linear": the paper's single FC layer
-    text_encoder: str = "bert"  # "bert" or "bigru"
+    text_encoder: str = "bert"  # "bert", "bigru", or "hf": any text encoder of transformers, `text_model`
     # folder or hub name of a BERT-type checkpoint, PACKAGE:FOLDER for a folder inside an installed Python package, or
     # "small" for a small one with random weights
     bert: str = "bert-base-uncased"
+    text_model: str = ""  # of text_encoder = hf: a folder, a hub name, or PACKAGE:FOLDER
+    freeze_layers: int = 0  # of BERT or text_model: embeddings and this many lower layers do not learn; -1: none does
     word_dim: int = 300  # width of the word embedding in front of the BiGRU
     min_word_count: int = 4  # words seen less often in the training captions become <unk> (as in SCAN)
     glove: str = ""  # optional GloVe text file that initializes the BiGRU's word embedding
@@ -82,7 +84,17 @@ class ModelConfig:
 
     def __post_init__(self):
         _choice("model.projection", self.projection, ("mlp", "linear"))
-        _choice("model.text_encoder", self.text_encoder, ("bert", "bigru"))
+        _choice("model.text_encoder", self.text_encoder, ("bert", "bigru", "hf"))
+        _between("model.freeze_layers", self.freeze_layers, -1, 1000)
+        if (self.text_encoder == "hf") != bool(self.text_model):
+            raise UserError(
+                f"model.text_model: got {_shown(self.text_model)} with model.text_encoder = {self.text_encoder}, "
+                "wanted a folder or hub name, and model.text_encoder = hf"
+            )
+        if self.freeze_layers and self.text_encoder == "bigru":
+            raise UserError(
+                f"model.freeze_layers: got {self.freeze_layers} with a BiGRU, wanted 0: nothing is pre-trained"
+            )
         _between("model.pool_mix", self.pool_mix, 0, 1)
         _between("model.dropout", self.dropout, 0, 0.95)
         _between("model.fragment_layers", self.fragment_layers, 1, 64)
@@ -291,7 +303,8 @@ def without_paths(config: Config) -> Config:
     """A copy that can leave this machine: of each path it has the last name alone."""
     paths = ("data.folder", "model.glove", "training.start_from")
     changes: dict[str, object] = {name: last_name(str(config.value(name))) for name in paths}
-    return config.override(changes | {"model.bert": public_name(config.model.bert)})
+    changes |= {name: public_name(str(config.value(name))) for name in ("model.bert", "model.text_model")}
+    return config.override(changes)
 
 
 def names() -> list[str]:

@@ -5,9 +5,8 @@ In evaluation mode an embedding depends on its own sample alone, never on paddin
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +15,6 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from hrem_lib.attention import EncoderLayer
-from hrem_lib.errors import UserError, brief
 from hrem_lib.pooling import residual_mix, unit
 
 
@@ -120,11 +118,12 @@ class BiGRUWords(nn.Module):
 
 
 class BertWords(nn.Module):
-    """Word-piece ids -> words: last hidden states of a BERT-type model, then Linear to D (Sec 3.1).
+    """Word-piece ids -> words: last hidden states of BERT or of another text encoder, then Linear to D (Sec 3.1).
 
     Every piece counts, [CLS] and [SEP] included. Captions go through in up to `GROUPS` groups of like length, each cut
     to its longest: in one group nearly half of the work is padding. More groups would cut little more, and each costs a
     pass over the gradients of all layers. On a GPU there is one group: the host would have to wait for the lengths.
+    The mask covers padding, also for SigLIP, which was trained without one, with every caption padded to 64 pieces.
     """
 
     GROUPS, SMALLEST = 4, 16  # groups a batch, captions a group
@@ -133,11 +132,22 @@ class BertWords(nn.Module):
         super().__init__()
         self.bert: Any = bert  # of `transformers`, with more than a Module has
         self.linear = nn.Linear(self.bert.config.hidden_size, dim)
+        # the text towers of CLIP and SigLIP take ids only
+        self.takes = "inputs_embeds" if "inputs_embeds" in inspect.signature(bert.forward).parameters else "input_ids"
+
+    def train(self, mode: bool = True) -> BertWords:
+        """As for every module, but what is frozen (`pretrained.freeze`) stays in evaluation mode: without dropout."""
+        super().train(mode)
+        for part in self.bert.modules():
+            learns = [p.requires_grad for p in part.parameters()]
+            if learns and not any(learns):
+                part.eval()
+        return self
 
     def forward(self, words: Tensor, word_mask: Tensor) -> Tensor:
         """Ids [B,L] and mask [B,L] -> words [B,L,D]."""
         # looked up once, not a group at a time: the gradient of the table is as large as the table
-        embedded = self.bert.get_input_embeddings()(words)
+        embedded = self.bert.get_input_embeddings()(words) if self.takes == "inputs_embeds" else words
         step = max(self.SMALLEST, math.ceil(len(words) / self.GROUPS))
         if len(words) <= step or words.device.type != "cpu":
             return self._encode(embedded, word_mask)
@@ -151,7 +161,7 @@ class BertWords(nn.Module):
         return torch.cat(parts).index_select(0, order.argsort())
 
     def _encode(self, embedded: Tensor, word_mask: Tensor) -> Tensor:
-        states = self.bert(inputs_embeds=embedded, attention_mask=word_mask.long()).last_hidden_state
+        states = self.bert(**{self.takes: embedded}, attention_mask=word_mask.long()).last_hidden_state
         return self.linear(states)
 
 
@@ -165,81 +175,3 @@ class TextEncoder(nn.Module):
     def forward(self, words: Tensor, word_mask: Tensor, return_weights: bool = False) -> Encoded:
         """Ids [B,L] and mask [B,L] -> `Encoded`."""
         return self.relations(self.words(words, word_mask), word_mask, return_weights)
-
-
-# A BERT small enough for a laptop, with random weights: for offline work, not for results
-SMALL_BERT: dict[str, Any] = dict(hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
-                  max_position_embeddings=512)  # fmt: skip
-
-
-def make_bert(name: str, vocabulary_size: int, bert_config: dict | None = None) -> nn.Module:
-    """A BERT-type encoder through `transformers`.
-
-    Args:
-        name: folder or hub name; "small" is a small model with random weights
-        vocabulary_size: of the tokenizer, checked against the model's
-        bert_config: build from this configuration with random weights (a saved run restores its own weights)
-    Raises:
-        UserError: the checkpoint cannot be read, lacks weights, or does not fit the vocabulary.
-    """
-    from transformers import AutoConfig, AutoModel, BertConfig, BertModel  # seconds to import: only where needed
-
-    if bert_config is not None:
-        try:
-            known = dict(bert_config)
-            if int(known.get("num_hidden_layers", 12)) > 1000:
-                raise ValueError(f"{known['num_hidden_layers']} layers")
-            with loading():
-                settings = AutoConfig.for_model(known.pop("model_type", "bert"), **known)
-                return _without_pooler(AutoModel.from_config(settings, trust_remote_code=False))
-        except Exception as error:  # transformers checks little, and wrong values fail anywhere
-            raise UserError(
-                f"BERT configuration: not usable ({brief(error)}), wanted that of a BERT-type model"
-            ) from None
-    if name == "small":
-        return _without_pooler(BertModel(BertConfig(vocab_size=vocabulary_size, **SMALL_BERT)))
-    try:
-        # trust_remote_code: else a folder that brings code of its own asks at the terminal whether to run it
-        with loading():
-            model, report = AutoModel.from_pretrained(name, output_loading_info=True, trust_remote_code=False)
-    except Exception as error:  # a damaged or hostile folder can fail anywhere
-        raise UserError(
-            f"model.bert: {name!r} could not be read ({brief(error)}); wanted a folder with a BERT-type checkpoint, "
-            f'a hub name that can be reached, or "small"'
-        ) from None
-    missing = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
-    if missing:
-        raise UserError(f"model.bert: {name!r} lacks {len(missing)} weights, the first is {missing[0]}")
-    if model.config.vocab_size < vocabulary_size:
-        raise UserError(
-            f"model.bert: {name!r} has {model.config.vocab_size} word vectors, the tokenizer {vocabulary_size} pieces"
-        )
-    return _without_pooler(model)
-
-
-@contextmanager
-def loading() -> Iterator[None]:
-    """Around what `transformers` loads: no bars and notes beside what we say ourselves, and no code of a folder's own.
-
-    `trust_remote_code=False` does not reach a part within a model (a detector's backbone): without time to answer,
-    its question at the terminal is a refusal.
-    """
-    from transformers import dynamic_module_utils
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    level, patience = logging.get_verbosity(), dynamic_module_utils.TIME_OUT_REMOTE_CODE
-    logging.set_verbosity(logging.CRITICAL)  # pyright: ignore[reportPrivateImportUsage]  # Python's logging has it
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        dynamic_module_utils.TIME_OUT_REMOTE_CODE = patience
-
-
-def _without_pooler(bert: nn.Module) -> nn.Module:
-    """The pooler takes no part here: weights that never learn would only fill optimizer and files."""
-    if getattr(bert, "pooler", None) is not None:
-        bert.pooler = None  # pyright: ignore[reportArgumentType]  # a part may be None
-    return bert

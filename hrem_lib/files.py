@@ -96,10 +96,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], info: dict | None = No
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     info = dict(info or {})
     # one entry only: safetensors writes several in an order that changes from process to process
-    write_bytes(path, save(plain, {"info": json.dumps(info | {"crc32": _checksum(plain, info)})}))
+    write_bytes(path, save(plain, {"info": json.dumps(info | {"crc32": checksum(plain, info)})}))
 
 
-def _checksum(tensors: dict[str, Tensor], info: dict) -> str:
+def checksum(tensors: dict[str, Tensor], info: dict) -> str:
     """Of names, types, shapes, values and `info`; safetensors itself does not notice a changed value."""
     crc = zlib.crc32(json.dumps(info).encode())
     for name in sorted(tensors):
@@ -126,6 +126,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
     if not isinstance(info, dict):
         raise UserError(f"{path}: got {type(info).__name__} for `info`, wanted an object")
     crc = info.pop("crc32", None)
-    if crc is not None and crc != _checksum(tensors, info):
+    if crc is not None and crc != checksum(tensors, info):
         raise UserError(f"{path}: damaged, the content does not fit its checksum")
     return tensors, info

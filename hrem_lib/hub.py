@@ -109,7 +109,7 @@ def _check_files(folder: Path) -> None:
     if not any((folder / name).is_file() for name in PIECES[::3]):
         raise UserError(f"got no {PIECES[0]}")
     # these have transformers fetch and run code from the hub
-    asks = re.search(r'"(auto_map|\w*implementation|quantization\w*)"', json.dumps(read_json(folder / BERT)))
+    asks = re.search(r'"(auto_map|\w*implementation|quantization\w*)": (?!null)', json.dumps(read_json(folder / BERT)))
     if asks:
         raise UserError(f"{BERT}: got {asks[1]}, which can run code")
 

@@ -16,11 +16,11 @@ from hrem_lib.encoders import (
     ImageEncoder,
     RegionProjection,
     TextEncoder,
-    make_bert,
 )
 from hrem_lib.errors import UserError
 from hrem_lib.graph import AssociationGraph, Graph
 from hrem_lib.interaction import Fusion, Standalone, graph_bias
+from hrem_lib.pretrained import freeze, make_bert
 
 
 class Related(NamedTuple):
@@ -120,8 +120,11 @@ def build_model(
         return FragmentRelations(m.embed_dim, m.heads, layers, m.dropout, m.pool_mix, m.pool_k)
 
     image_encoder = ImageEncoder(RegionProjection(region_dim, m.embed_dim, m.projection), relations())
-    if m.text_encoder == "bert":
-        words = BertWords(make_bert(m.bert, vocabulary_size, bert_config), m.embed_dim)
+    if m.text_encoder != "bigru":
+        name, setting = (m.bert, "model.bert") if m.text_encoder == "bert" else (m.text_model, "model.text_model")
+        bert = make_bert(name, vocabulary_size, bert_config, setting)
+        freeze(bert, m.freeze_layers)
+        words = BertWords(bert, m.embed_dim)
     else:
         words = BiGRUWords(vocabulary_size, m.word_dim, m.embed_dim)
         if word_vectors is not None:

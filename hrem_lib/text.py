@@ -131,7 +131,7 @@ def _thai_words(text: str) -> list[str]:
 
 
 class Tokenizer(Protocol):
-    """Captions -> ids: words for the BiGRU (`Vocabulary`), pieces for BERT (`WordPiece`)."""
+    """Captions -> ids: words for the BiGRU (`Vocabulary`), pieces for BERT (`WordPiece`), for others `AnyTokenizer`."""
 
     mask_id: int  # what augmentation puts in the place of a word
     random_range: tuple[int, int]  # low <= id < high: what it draws in its place
@@ -154,7 +154,7 @@ class Tokenizer(Protocol):
         ...
 
     def save(self, folder: str | Path) -> None:
-        """Write what `load_text` reads."""
+        """Write what `pretrained.load_text` reads."""
         ...
 
 
@@ -406,19 +406,6 @@ class WordPiece:
     def load(cls, folder: str | Path) -> WordPiece:
         """What `save` wrote, or any BERT folder or hub name; the same as `WordPiece(folder)`."""
         return cls(folder)
-
-
-def load_text(folder: str | Path) -> Tokenizer:
-    """The text encoder saved in `folder`: `Vocabulary` if vocabulary.json is there, else `WordPiece`.
-
-    Raises:
-        UserError: if neither is there.
-    """
-    if (Path(folder) / VOCABULARY_FILE).is_file():
-        return Vocabulary.load(folder)
-    if not any((Path(folder) / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
-        raise UserError(f"{folder}: got no {VOCABULARY_FILE}, tokenizer.json or vocab.txt, wanted one of them")
-    return WordPiece.load(folder)
 
 
 def augment_words(

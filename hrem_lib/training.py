@@ -30,6 +30,7 @@ from hrem_lib.errors import UserError
 from hrem_lib.files import read_tensors, write_bytes, write_json, write_tensors
 from hrem_lib.losses import Objective, at_collapse
 from hrem_lib.model import HREM, build_model
+from hrem_lib.pretrained import AnyTokenizer
 from hrem_lib.text import Tokenizer, Vocabulary, WordPiece, glove_matrix
 
 
@@ -532,7 +533,7 @@ def exchange_captions(split: data.Split, share: float, seed: int) -> data.Split:
     return dataclasses.replace(split, captions=captions)
 
 
-def package_folder(name: str) -> str:
+def package_folder(name: str, setting: str = "model.bert") -> str:
     """The path of PACKAGE:FOLDER, a folder inside an installed Python package; any other name as it is.
 
     The package is found, not imported: nothing of it runs.
@@ -546,17 +547,19 @@ def package_folder(name: str) -> str:
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         wanted = package.replace("_", "-")
-        raise UserError(f"model.bert: got {name}, but {package} is not installed, wanted: pip install {wanted}")
+        raise UserError(f"{setting}: got {name}, but {package} is not installed, wanted: pip install {wanted}")
     path = Path(found.submodule_search_locations[0]) / inside
     if not path.is_dir():
-        raise UserError(f"model.bert: got {name}, but {package} has no folder {inside}, wanted another version of it")
+        raise UserError(f"{setting}: got {name}, but {package} has no folder {inside}, wanted another version of it")
     return str(path)
 
 
 def make_tokenizer(config: Config, captions: list[str]) -> Tokenizer:
-    """The text side: words of the training captions for the BiGRU, word pieces for BERT."""
+    """The text side: words of the training captions for the BiGRU, word pieces for BERT, else the model's tokenizer."""
     if config.model.text_encoder == "bigru":
         return Vocabulary.build(captions, config.model.min_word_count)
+    if config.model.text_encoder == "hf":
+        return AnyTokenizer(config.model.text_model)
     if config.model.bert == "small":
         return WordPiece.train(captions, 2000)
     return WordPiece.load(config.model.bert)
@@ -626,7 +629,8 @@ def _train(
     if has_state or source:  # the weights come from there, so neither model.bert nor model.glove is read
         text, bert_config = checkpoints.read_text(out if has_state else Path(t.start_from))
     else:
-        here = config.override({"model.bert": package_folder(config.model.bert)})
+        name = "model.text_model" if config.model.text_encoder == "hf" else "model.bert"
+        here = config.override({name: package_folder(str(config.value(name)), name)})
         text = make_tokenizer(here, train_split.captions)
     if config.model.glove and not (has_state or source):
         matrix, found = glove_matrix(config.model.glove, text, config.model.word_dim, t.seed)  # pyright: ignore[reportArgumentType]  # GloVe goes with a BiGRU

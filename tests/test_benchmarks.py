@@ -38,6 +38,19 @@ def test_query_times(tmp_path):
     assert small["embeddings_ms"] > 0 < small["score_based_ms"] and "score_based_ms" not in large
 
 
+def test_engines(tmp_path):
+    """All that are installed; the others are named."""
+    command = [sys.executable, BENCHMARKS / "engines.py", "--items", "600", "--queries", "5", "--width", "32"]
+    done = subprocess.run([*command, "--json", tmp_path / "found.json"], check=True, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 + 12 and "failed" not in done.stdout
+    rows = {row["engine"]: row for row in json.loads((tmp_path / "found.json").read_text())["rows"]}
+    assert len(rows) == 12 - done.stdout.count("left out: ") >= 3
+    for name in ("numpy, exact", "FAISS, exact"):
+        assert rows[name]["recall_at_10"] == 1 and 0 <= rows[name]["memory_mb"] < 200
+    assert all(row["recall_at_10"] == 1 for name, row in rows.items() if "flat" in name and "IVF" not in name)
+
+
 def test_clusters(tmp_path):
     command = [sys.executable, BENCHMARKS / "clusters.py", "--images", "1500", "--width", "32"]
     subprocess.run([*command, "--json", tmp_path / "found.json"], check=True, capture_output=True)

@@ -124,7 +124,7 @@ def test_trap_18_text_weights_load_strictly(tmp_path):
     from safetensors.torch import load_file, save_file
     from transformers import BertConfig, BertModel
 
-    from hrem_lib.encoders import make_bert
+    from hrem_lib.pretrained import make_bert
 
     sizes = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=20)
     BertModel(BertConfig(**sizes)).save_pretrained(tmp_path)

@@ -70,6 +70,10 @@ def test_override_reads_text_as_the_fields_type():
         ("loss.terms", "", ["at least one"]),
         ("sampling.clusters_per_batch", "5", ["5 x 8 = 40", "128"]),
         ("sampling.neighbor_epoch", "99", ["99", "at most"]),
+        ("model.text_encoder", "hf", ["model.text_model", "''", "wanted a folder"]),
+        ("model.text_model", "roberta-base", ["roberta-base", "bigru", "model.text_encoder = hf"]),
+        ("model.freeze_layers", "1", ["model.freeze_layers", "BiGRU"]),
+        ("model.freeze_layers", "-2", ["-2", "from -1"]),
         ("preset.x", "3", ["preset"]),
     ],
 )

@@ -20,10 +20,10 @@ from hrem_lib.encoders import (
     ImageEncoder,
     RegionProjection,
     TextEncoder,
-    make_bert,
 )
 from hrem_lib.errors import UserError
 from hrem_lib.pooling import masked_max_k, masked_mean, unit
+from hrem_lib.pretrained import make_bert
 
 DIM, FEATURES, VOCABULARY = 8, 12, 30
 BERT = dict(model_type="bert", vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,

@@ -17,6 +17,7 @@ import warnings
 from collections import Counter
 from contextlib import contextmanager
 
+import families
 import numpy as np
 import pytest
 import tiny
@@ -30,7 +31,8 @@ from hrem_lib.cli import main
 from hrem_lib.errors import UserError
 from hrem_lib.files import LINE_LENGTH, read_tensors, write_tensors
 from hrem_lib.model import build_model
-from hrem_lib.text import Vocabulary, WordPiece, glove_matrix, load_text
+from hrem_lib.pretrained import load_text
+from hrem_lib.text import Vocabulary, WordPiece, glove_matrix
 
 POSIX = hasattr(signal, "setitimer")
 INPUTS = int(os.environ.get("HREM_FUZZ", "25"))
@@ -404,6 +406,18 @@ def test_mutated_bert_folder(tmp_path, name):
     fuzz(out / name, read)
 
 
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [("tokenizer.json", "RoBERTa"), ("tokenizer.json", "XLM-R"), ("tokenizer.json", "MPNet"),
+     ("tokenizer_config.json", "CLIP"), ("bert_config.json", "SigLIP"), ("bert_config.json", "DistilBERT")],
+)  # fmt: skip
+def test_mutated_folder_of_another_text_encoder(tmp_path, name, family):
+    checkpoint = families.save(family, tmp_path / "checkpoint")
+    out, *_ = run_folder(tmp_path, model__text_encoder="hf", model__text_model=str(checkpoint))
+    whole = name == "bert_config.json"
+    fuzz(out / name, lambda: checkpoints.load_run(out) if whole else load_text(out).encode(["a red cat"]))
+
+
 @pytest.mark.parametrize("value", [10**6, 2**62, -1, 0, "many", None])
 @pytest.mark.parametrize("key", ["num_hidden_layers", "hidden_size", "vocab_size", "model_type"])
 def test_impossible_bert_configurations(tmp_path, key, value):
@@ -540,7 +554,7 @@ def test_a_bert_folder_with_code_of_its_own_is_refused_without_a_question(tmp_pa
     (bert / "config.json").write_text(
         json.dumps({"model_type": "mine", "auto_map": {"AutoConfig": "mine.C", "AutoModel": "mine.M"}})
     )
-    from hrem_lib.encoders import make_bert
+    from hrem_lib.pretrained import make_bert
 
     assert outcome(make_bert, str(bert), 40)[0] == "refused"
     assert not marker.exists() and "Do you wish" not in capfd.readouterr().out

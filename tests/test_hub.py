@@ -138,6 +138,8 @@ def test_public_names(source, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "bert").mkdir(parents=True)
     assert config.public_name(source) == name
+    other = config.preset("f30k").override({"model.text_encoder": "hf", "model.text_model": source})
+    assert config.without_paths(other).model.text_model == name
 
 
 def test_the_text_side_of_an_older_run_goes(runs, there):

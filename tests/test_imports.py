@@ -13,7 +13,7 @@ LIBRARY = ROOT / "hrem_lib"
 # (what it is, modules in reading order): each imports only what stands before it
 LAYERS = (
     ("what all need", "errors files config"),
-    ("the method", "text data attention pooling encoders graph interaction losses sampling model"),
+    ("the method", "text pretrained data attention pooling encoders graph interaction losses sampling model"),
     ("training and figures", "metrics evaluation distributed checkpoints training released hub"),
     ("the wings", "sample_world pictures search study"),
     ("what is drawn", "plots search.panel"),

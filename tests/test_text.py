@@ -17,7 +17,8 @@ import tiny
 
 from hrem_lib import training
 from hrem_lib.errors import UserError
-from hrem_lib.text import Tokens, Vocabulary, WordPiece, augment_words, glove_matrix, load_text, split_words
+from hrem_lib.pretrained import load_text
+from hrem_lib.text import Tokens, Vocabulary, WordPiece, augment_words, glove_matrix, split_words
 
 PROJECT = Path(__file__).resolve().parent.parent
 CAPTIONS = [

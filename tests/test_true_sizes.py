@@ -8,8 +8,8 @@ import torch
 
 from hrem_lib import config as configs
 from hrem_lib import data, evaluation, training
-from hrem_lib.encoders import make_bert
 from hrem_lib.model import build_model
+from hrem_lib.pretrained import make_bert
 from hrem_lib.text import WordPiece
 
 pytestmark = pytest.mark.skipif(not os.environ.get("HREM_SLOW"), reason="set HREM_SLOW=1")

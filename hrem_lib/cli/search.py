@@ -19,7 +19,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     search.add_argument("-k", type=int, default=10, metavar="N", help="how many answers (default: 10)")
     search.add_argument("--save", type=Path, metavar="FILE", help="where the pictures are put (default: RUN/search.png; runs/sample-search.png for the included run)")  # fmt: skip # noqa: E501
     search.add_argument("--show", action="store_true", help="open them in the system's viewer, too")
-    search.add_argument("--index", type=Path, metavar="FOLDER", help="written by hrem index --out (default: RUN/index)")
+    search.add_argument("--index", type=Path, metavar="FOLDER", help="written by hrem index --out, or by --export with --engine lance (default: RUN/index, RUN/lance)")  # fmt: skip # noqa: E501
+    search.add_argument("--engine", default="faiss", choices=("faiss", "lance"), help="what answers: faiss, or the tables of hrem index --engine lance (default: faiss)")  # fmt: skip # noqa: E501
     search.add_argument("--pictures", type=Path, metavar="FOLDER", help="where the pictures are, if they were moved (default: as the index says)")  # fmt: skip # noqa: E501
     search.add_argument("--model", metavar="NAME", help="network for --image, if the index does not know it, see hrem extract (default: as the index says)")  # fmt: skip # noqa: E501
     search.add_argument("--device", default="auto", help=DEVICE)
@@ -29,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def execute(args: argparse.Namespace, extra: list[str]) -> None:
     """What the command does."""
     from hrem_lib import checkpoints, training
-    from hrem_lib.search import index_folder, panel
+    from hrem_lib.search import index_folder, lance, panel
     from hrem_lib.search.searcher import UNKNOWN, Searcher
 
     check_run(args.run)
@@ -42,18 +43,20 @@ def execute(args: argparse.Namespace, extra: list[str]) -> None:
     if args.image is not None and not args.image.is_file():
         raise UserError(f"{args.image}: not readable as a picture (not found)")
     device = training.pick_device(args.device)
-    folder = args.index or place_of(args.run, "index")
-    if args.index or (folder / "index.json").is_file():
-        index_folder.read_info(folder)  # before the model, which takes longer
+    faiss = args.engine == "faiss"
+    folder = args.index or place_of(args.run, "index" if faiss else "lance")
+    make = faiss and args.index is None and not (folder / "index.json").is_file()
+    if not make:  # before the model, which takes longer
+        index_folder.read_info(folder) if faiss else lance.open_table(folder, "images")
     run = checkpoints.load_run(args.run, device)
-    if args.index is None and not (folder / "index.json").is_file():
+    if make:
         split = split_of(run.config, None, None)
         print(
             f"no index yet: making one of the {split.n_images} pictures of {split.folder.name}/{split.name} in "
             f"{folder} (hrem index takes other splits)"
         )
         index_folder.write_index(run, [split], folder, device=device, source=str(args.run))
-    searcher = Searcher(run, folder, device, args.model, args.pictures)
+    searcher = Searcher(run, folder, device, args.model, args.pictures, args.engine)
     hits = searcher.images(args.text, args.k) if args.image is None else searcher.captions(args.image, args.k)
     if args.image is None and (unknown := searcher.unknown(args.text)):
         print(UNKNOWN + ", ".join(unknown), file=sys.stderr)

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from hrem_lib.encoders import loading
 from hrem_lib.errors import UserError, brief
+from hrem_lib.pretrained import loading
 from hrem_lib.sample_world.canvas import HEIGHT, WIDTH
 from hrem_lib.sample_world.detector import N_REGIONS, features, load_region_network, overlap, propose
 

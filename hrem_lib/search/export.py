@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,36 +13,61 @@ from hrem_lib.errors import UserError
 from hrem_lib.files import read_lines
 from hrem_lib.search.index_folder import SIDES, read_info
 
+STEP = 10_000  # vectors held in memory at a time
+
 
 def export_parquet(folder: str | Path, out: str | Path) -> list[Path]:
     """Write `images.parquet` and `captions.parquet` for a search engine of its own: id, vector, payload.
 
-    Columns: id int64, vector list of float32 (unit length), and `name`; for captions `caption` and `image`, the id of
-    their image. Needs pyarrow.
+    Columns: id int64, vector fixed-size list of float32 (unit length), and `name`; for captions `caption` and `image`,
+    the id of their image. Files of these names are replaced, others stay. Needs pyarrow.
 
     Raises:
         UserError: pyarrow is not installed, or no index.
     """
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise UserError("--export: needs the package pyarrow (pip install pyarrow)") from None
+    parquet = needed("pyarrow.parquet")
     folder, out = Path(folder), Path(out)
-    info, written = read_info(folder), []
-    out.mkdir(parents=True, exist_ok=True)
+    written = []
     for side in SIDES:
-        vectors, lines = np.load(folder / f"{side}.npy", mmap_mode="r"), read_lines(folder / f"{side}.txt")
-        payload = [("name", pa.string())] if side == "images" else [("caption", pa.string()), ("image", pa.int64())]
-        schema = pa.schema([("id", pa.int64()), ("vector", pa.list_(pa.float32())), *payload])
-        path = out / f"{side}.parquet"
-        with parquet.ParquetWriter(path, schema) as writer:
-            for start in range(0, len(vectors), 10_000):
-                block = np.asarray(vectors[start : start + 10_000], np.float32)
-                ids = np.arange(start, start + len(block))
-                ends = pa.array(np.arange(0, block.size + 1, block.shape[1], dtype=np.int32))
-                columns = [pa.array(ids), pa.ListArray.from_arrays(ends, pa.array(block.ravel())), lines[start : start + len(block)]]  # fmt: skip # noqa: E501
-                columns += [pa.array(ids // info["captions_per_image"])] if side == "captions" else []
-                writer.write_table(pa.table(columns, schema=schema))
-        written.append(path)
+        schema, batches = rows(folder, side)
+        out.mkdir(parents=True, exist_ok=True)
+        written.append(out / f"{side}.parquet")
+        with parquet.ParquetWriter(written[-1], schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
     return written
+
+
+def needed(module: str) -> Any:
+    """A module of the extra `export`.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise UserError(f'{module.split(".")[0]}: not installed, wanted it by pip install -e ".[export]"') from None
+
+
+def rows(folder: Path, side: str) -> tuple[Any, Iterator[Any]]:
+    """Arrow schema of one side of an index folder, "images" or "captions", and its rows, a record batch at a time."""
+    import pyarrow as pa
+
+    info = read_info(folder)
+    vectors, lines = np.load(folder / f"{side}.npy", mmap_mode="r"), read_lines(folder / f"{side}.txt")
+    width = vectors.shape[1]
+    payload = [("name", pa.string())] if side == "images" else [("caption", pa.string()), ("image", pa.int64())]
+    # a list of fixed size: engines take a list of any length for something that is no vector
+    schema = pa.schema([("id", pa.int64()), ("vector", pa.list_(pa.float32(), width)), *payload])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(vectors), STEP):
+            block = np.asarray(vectors[start : start + STEP], np.float32)
+            ids = np.arange(start, start + len(block))
+            columns = [pa.array(ids), pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), width)]
+            columns += [pa.array(lines[start : start + len(block)])]
+            columns += [pa.array(ids // info["captions_per_image"])] if side == "captions" else []
+            yield pa.record_batch(columns, schema=schema)
+
+    return schema, batches()

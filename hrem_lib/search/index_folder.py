@@ -17,7 +17,7 @@ import torch
 
 from hrem_lib import checkpoints, data, evaluation
 from hrem_lib.errors import UserError
-from hrem_lib.files import read_lines, write_bytes, write_json
+from hrem_lib.files import checksum, read_lines, write_bytes, write_json
 from hrem_lib.pictures.extract import origin
 from hrem_lib.search.index import Index, build_index, filled
 
@@ -63,7 +63,7 @@ def write_index(
     }
     info = {"data": str(splits[0].folder.resolve()), "splits": [split.name for split in splits]}
     made = origin(splits[0].folder, splits[0].name)
-    info |= {"captions_per_image": splits[0].captions_per_image}
+    info |= {"captions_per_image": splits[0].captions_per_image, "run": source, "weights": checksum_of(run)}
     info |= {"pictures": made.pictures, "model": made.network, "regions": made.regions}
     (folder / "index.json").unlink(missing_ok=True)  # without it a folder that is half written is no index
     for side, other in (("images", "captions"), ("captions", "images")):
@@ -78,6 +78,11 @@ def write_index(
             os.replace(folder / f"{side}.faiss.part", folder / f"{side}.faiss")
     write_json(folder / "index.json", info)
     return info
+
+
+def checksum_of(run: checkpoints.Run) -> str:
+    """Of a run's weights: an index is searched with the weights that made it."""
+    return checksum({name: t.detach().cpu().contiguous() for name, t in run.model.state_dict().items()}, {})
 
 
 def open_index(folder: str | Path, side: str) -> tuple[Index, list[str]]:

@@ -16,7 +16,7 @@
 
 # %% tags=["setup"]
 import numpy as np, torch
-from hrem_lib import data, encoders, plots, text
+from hrem_lib import data, encoders, pretrained, plots, text
 from hrem_lib.exercises import check
 from hrem_lib.plots import features as draw
 from hrem_lib.sample_world import detector
@@ -479,7 +479,7 @@ print(tuple(raw.shape), "->", tuple(by_hand.shape))
 # %%
 torch.manual_seed(0)
 gru = encoders.BiGRUWords(words.size, 48, 64).eval()
-bert = encoders.BertWords(encoders.make_bert("small", pieces.size), 64).eval()
+bert = encoders.BertWords(pretrained.make_bert("small", pieces.size), 64).eval()
 
 
 @torch.no_grad()
