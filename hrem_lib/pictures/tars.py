@@ -115,7 +115,7 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo | str]:
     try:
         with tarfile.open(path, "r:", tarinfo=_Header) as tar:
             while (member := tar.next()) is not None:
-                tar.members = []  # it would keep them all
+                tar.members = []  # pyright: ignore[reportAttributeAccessIssue]  # it would keep them all
                 after = ascii(member.name)[1:-1]
                 yield member
             end = tar.offset

@@ -46,11 +46,11 @@ def run(folder, out, shard=None, extractor=None, splits=SPLITS, **settings):
     return dict(extract_splits(folder, splits, out, extractor or color_extractor(), shard=shard, **settings))
 
 
-def in_shards(folder, out, count, **settings):
+def in_shards(folder, out, n, **settings):
     """All shards, the last first, and their folders."""
-    for i in reversed(range(count)):
-        run(folder, out, Shard(i, count), **settings)
-    return [Shard(i, count).folder(out) for i in range(count)]
+    for i in reversed(range(n)):
+        run(folder, out, Shard(i, n), **settings)
+    return [Shard(i, n).folder(out) for i in range(n)]
 
 
 def contents(out):
@@ -108,15 +108,15 @@ def extract_network(saved):  # noqa: F811
 
 
 def _killed_after(calls, folder, out, shard):
-    extractor = color_extractor(calls := [None] * calls)
+    extractor, made = color_extractor(), []
 
     def look(pictures):
-        if not calls:
+        if len(made) == calls:
             os.kill(os.getpid(), signal.SIGKILL)
-        calls.pop()
+        made.append(pictures)
         return extractor.look(pictures)
 
-    run(folder, out, shard, color_extractor()._replace(look=look), batch=64)
+    run(folder, out, shard, extractor._replace(look=look), batch=64)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
@@ -124,14 +124,12 @@ def test_a_killed_shard_goes_on(folder, whole, tmp_path):
     out = tmp_path / "a_precomp"
     places = [Shard(i, 2).folder(out) for i in range(2)]
     run(folder, out, Shard(0, 2), batch=64)
-    for calls in (1, 1):  # it dies twice, each time after one more chunk
-        process = multiprocessing.get_context("fork").Process(
-            target=_killed_after, args=(calls, folder, out, Shard(1, 2))
-        )
+    for _ in range(2):  # it dies twice, each time after one more chunk
+        process = multiprocessing.get_context("fork").Process(target=_killed_after, args=(1, folder, out, Shard(1, 2)))
         process.start()
         process.join(60)
         assert process.exitcode == -signal.SIGKILL
-        with pytest.raises(UserError, match=r"shard-1-of-2: split train is not finished, \d+ pictures .*--shard 1/2"):
+        with pytest.raises(UserError, match=r"shard-1-of-2: split \w+ is not finished, \d+ pictures .*--shard 1/2"):
             merge(places, out)
         assert not contents(out)
     assert json.loads((places[1] / "train_extract.json").read_text())["next"] == 128
@@ -294,16 +292,16 @@ def test_the_cut_is_a_partition():
 
 
 def test_a_merge_holds_no_features(folder, tmp_path):
-    """300 MB of features are merged by a process that may take 100 MB more than it has."""
+    """150 MB of features are merged by a process that may take 80 MB more than it has."""
     items = SPLITS["dev"][:64]
-    wide = color_extractor(regions=400)
+    wide = color_extractor(regions=200)
     wide = wide._replace(
         look=lambda pictures: [
             s._replace(features=np.tile(s.features, (1, 750))) for s in color_extractor().look(pictures)
         ]
     )
     places = in_shards(folder, tmp_path, 1, extractor=wide, splits={"dev": items})
-    assert (places[0] / "dev_ims.npy").stat().st_size > 290e6
+    assert (places[0] / "dev_ims.npy").stat().st_size > 145e6
     process = multiprocessing.get_context("fork").Process(target=_merge_in_little_memory, args=(places, tmp_path))
     process.start()
     process.join(120)
@@ -312,7 +310,7 @@ def test_a_merge_holds_no_features(folder, tmp_path):
 
 def _merge_in_little_memory(places, out):
     private = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
-    most = int(private.split()[1]) * 1024 + 100 * 2**20
+    most = int(private.split()[1]) * 1024 + 80 * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # what is mapped from files does not count
     merge(places, out)
 
