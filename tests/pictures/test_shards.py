@@ -4,9 +4,11 @@ import json
 import multiprocessing
 import os
 import re
-import resource
+import shlex
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,12 @@ from test_networks import saved, small_rt_detr  # noqa: F401  (a fixture)
 from hrem_lib import cli, data
 from hrem_lib.errors import UserError
 from hrem_lib.pictures import extract, shards
-from hrem_lib.pictures.caption_files import CaptionedPicture
+from hrem_lib.pictures.caption_files import CaptionedPicture, assign_splits, read_captions
 from hrem_lib.pictures.extract import extract_split, extract_splits
+from hrem_lib.pictures.networks import open_extractor
 from hrem_lib.pictures.shards import Shard, merge, read_shard
 
+ROOT = Path(__file__).resolve().parents[2]
 N = 300  # five chunks, the last of 44: no number of shards divides it
 
 
@@ -102,8 +106,6 @@ def test_batches_are_those_of_one_process(tmp_path, saved):  # noqa: F811
 
 
 def extract_network(saved):  # noqa: F811
-    from hrem_lib.pictures.networks import open_extractor
-
     return open_extractor(saved(small_rt_detr), 4)
 
 
@@ -266,8 +268,6 @@ def test_shards_are_begun_and_resumed_with_the_same_settings(folder, tmp_path):
 
 
 def test_weights_of_one_name_have_a_checksum(saved, tmp_path):  # noqa: F811
-    from hrem_lib.pictures.networks import open_extractor
-
     one = extract_network(saved).weights()
     assert one == extract_network(saved).weights() and re.fullmatch("[0-9a-f]{8}", one)
     model, processor = small_rt_detr()  # the same shapes, other numbers
@@ -291,6 +291,7 @@ def test_the_cut_is_a_partition():
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to limit what is not mapped from files")
 def test_a_merge_holds_no_features(folder, tmp_path):
     """150 MB of features are merged by a process that may take 80 MB more than it has."""
     items = SPLITS["dev"][:64]
@@ -309,6 +310,8 @@ def test_a_merge_holds_no_features(folder, tmp_path):
 
 
 def _merge_in_little_memory(places, out):
+    import resource
+
     private = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
     most = int(private.split()[1]) * 1024 + 80 * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # what is mapped from files does not count
@@ -349,6 +352,60 @@ def test_the_commands(tmp_path, capsys, monkeypatch):
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
     assert not (tmp_path / "b").exists()
+
+
+PAGE = (ROOT / "docs" / "many-machines.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+@pytest.mark.parametrize("kind", ["sbatch", "torchrun"])
+def test_lines_for_slurm_and_torchrun_give_every_shard_once(tmp_path, kind):
+    """With an `hrem` that writes down what it is asked."""
+    (line,) = re.findall(rf"^{kind} .*hrem extract.*$", PAGE, re.MULTILINE)
+    (tmp_path / "hrem").write_text('#!/bin/sh\necho "$@" > "$ASKED/$$"\n')
+    (tmp_path / "hrem").chmod(0o755)
+    (tmp_path / "asked").mkdir()
+    known = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "ASKED": str(tmp_path / "asked")}
+    words = shlex.split(line)
+    if kind == "sbatch":
+        first, last = map(int, re.search(r"--array=(\d+)-(\d+)", line).groups())
+        count = last - first + 1
+        for i in range(first, last + 1):
+            task = {"SLURM_ARRAY_TASK_ID": str(i), "SLURM_ARRAY_TASK_COUNT": str(count)}
+            subprocess.run(["bash", "-c", words[-1]], check=True, env=known | task)
+    else:
+        count = 4
+        subprocess.run([sys.executable, "-m", "torch.distributed.run", *words[1:]], check=True, env=known)
+    asked = [path.read_text().split() for path in (tmp_path / "asked").iterdir()]
+    assert sorted(read_shard(words[-1]) for words in asked) == [Shard(i, count) for i in range(count)]
+    for words in asked:
+        assert words[0] == "extract" and not cli.parser().parse_known_args(words)[1]
+
+
+def test_the_recipe_with_ray(tmp_path):
+    pytest.importorskip("ray.data", reason="pip install hrem[ray]")
+    pictures, train = data.sample_dir().parent / "pictures", data.open_split(data.sample_dir(), "train")
+    lines = [f"{train.ids[i]}#{k}\t{train.captions[5 * i + k]}" for i in range(82) for k in range(5)]
+    (tmp_path / "captions.csv").write_text("\n".join(lines))
+    (tmp_path / "photos").symlink_to(pictures, target_is_directory=True)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    for old, new in (("networks.DETECTOR, 16, 2", '"sample", 3, 2'),
+                     ("ray.init()", "ray.init(num_cpus=3, include_dashboard=False, object_store_memory=10**8)")):  # fmt: skip # noqa: E501
+        assert old in code
+        code = code.replace(old, new)
+    (tmp_path / "recipe.py").write_text(code)
+    for _ in range(3):
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        done = subprocess.run([sys.executable, "recipe.py"], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+        if "timed out during startup" not in done.stderr:
+            break
+    else:
+        pytest.skip("Ray does not start within its 30 seconds: the machine is too busy")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "82 pictures" in done.stdout
+    items = read_captions(tmp_path / "captions.csv")
+    run(tmp_path / "photos", tmp_path / "whole", None, open_extractor("sample"), assign_splits(items))
+    assert contents(tmp_path / "data" / "mine_precomp") == contents(tmp_path / "whole")
 
 
 def test_a_split_and_its_fingerprint_are_as_before():
