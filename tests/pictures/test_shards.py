@@ -21,7 +21,7 @@ from hrem_lib import cli, data
 from hrem_lib.errors import UserError
 from hrem_lib.pictures import extract, shards
 from hrem_lib.pictures.caption_files import CaptionedPicture, assign_splits, read_captions
-from hrem_lib.pictures.extract import extract_split, extract_splits
+from hrem_lib.pictures.extract import extract_splits
 from hrem_lib.pictures.networks import open_extractor
 from hrem_lib.pictures.shards import Shard, merge, read_shard
 
@@ -91,18 +91,20 @@ def test_deleting_shards_leaves_other_files(folder, tmp_path):
     assert list(contents(places[0])) == ["notes.txt"] and not places[1].exists()
 
 
-def test_batches_are_those_of_one_process(tmp_path, saved):  # noqa: F811
-    """The last bits of a feature depend on the size of its batch: this network shows it, and shards do not."""
-    pictures = data.sample_dir().parent / "pictures" / "train"
-    items = [CaptionedPicture(path.name, ("x",)) for path in sorted(pictures.iterdir())[:135]]
-    items.insert(3, CaptionedPicture("gone.png", ("x",)))
-    extractor = extract_network(saved)
-    for batch in (8, 1):
-        extract_split(pictures, items, tmp_path / f"{batch}_precomp", "dev", extractor, batch=batch)
-    places = in_shards(pictures, tmp_path / "a_precomp", 2, extractor=extractor, splits={"dev": items})
-    merge(places, tmp_path / "a_precomp")
-    assert contents(tmp_path / "a_precomp") == contents(tmp_path / "8_precomp")
-    assert contents(tmp_path / "a_precomp")["dev_ims.npy"] != contents(tmp_path / "1_precomp")["dev_ims.npy"]
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_batches_are_those_of_one_process(folder, tmp_path, count):
+    """Networks round otherwise in batches of other sizes; this one gives the size of the batch itself."""
+    colors = color_extractor()
+
+    def look(pictures):
+        return [seen._replace(features=seen.features + 1000 * len(pictures)) for seen in colors.look(pictures)]
+
+    extractor = colors._replace(look=look)
+    run(folder, tmp_path / "whole", extractor=extractor)
+    merge(in_shards(folder, tmp_path / "a", count, extractor=extractor), tmp_path / "a")
+    assert contents(tmp_path / "a") == contents(tmp_path / "whole")
+    sizes = np.load(tmp_path / "a" / "train_ims.npy")[:, 0, 1] // 1000
+    assert set(sizes) == {8, 6, 7, 3}  # of 62, 64, 63, 64 and 43 readable pictures
 
 
 def extract_network(saved):  # noqa: F811
