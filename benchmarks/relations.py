@@ -6,6 +6,8 @@ Over training batches, with the weights of the selected epoch:
 - own caption connected: share of the pictures whose own caption lies inside A; by chance it is the neighbor share;
 - effective nodes: exp of the entropy of an attention row (standalone: a softmax, two a row), beside the connected ones;
 - cosine of an embedding v with its enhanced v̄;
+- another graph: how far an enhanced embedding turns (degrees), and how the gradient of its losses changes (cosine), if
+  each row of a block keeps random nodes, or those that A rules out; beside another draw of negatives;
 - gradient cosine: of each loss term with L(v, u) over the encoders' weights, beside that of L(v, u) under another draw
   of negatives. A term that is no further away than a second draw teaches little that a second draw would not.
 """
@@ -19,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hrem_lib import checkpoints, data, sampling, training
+from hrem_lib import checkpoints, data, interaction, sampling, training
 from hrem_lib.encoders import Encoded
 from hrem_lib.model import HREM, Related
 
@@ -83,6 +85,43 @@ def gradients(run: checkpoints.Run, batch: data.Batch) -> dict[str, float]:
     return {f"gradient cosine, {n}": float(torch.cosine_similarity(first, g, dim=0)) for n, g in found.items()}
 
 
+def other_graphs(run: checkpoints.Run, batch: data.Batch) -> dict[str, float]:
+    """What another A changes: degrees between enhanced embeddings, cosine of their losses' gradients at v and u."""
+    model, objective = run.model.eval(), training.make_objective(run.config)
+    with torch.no_grad():
+        images, texts, related = relate(model, batch)
+    graph, half = related.graph, len(images.emb)
+    kept = int(graph.block("i2i", "connection")[0].sum())
+    order = torch.rand(2 * half, 2, half).argsort(2).argsort(2).flatten(1)  # a random order in each block
+    itself = torch.eye(2 * half, dtype=torch.bool)
+    graphs = {"": graph.connection, "random nodes": order < kept, "the opposite of A": ~graph.connection | itself}
+    v, u = images.emb.requires_grad_(), texts.emb.requires_grad_()
+
+    def enhanced(connection: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        torch.manual_seed(seed)
+        bias = interaction.additive_mask(connection, graph.relevance, run.config.graph.relevance_weight)
+        v_rel, u_rel, _ = model.relation.interaction(v, u, bias)
+        terms, _ = objective(v, u, batch.image_ids, v_rel, u_rel, graph.regularizer)
+        loss = sum(term for name, term in terms.items() if name not in ("initial", "regularizer"))
+        gradient = torch.cat(torch.autograd.grad(loss, (v, u)))
+        return torch.cat([v_rel, u_rel]).detach(), gradient.flatten()
+
+    ours, pull = enhanced(graphs.pop(""), 0)
+    turned = {"v itself": torch.cat([v, u]).detach()}
+    pulls = {"another draw of negatives": enhanced(graph.connection, 1)[1]}
+    for name, connection in graphs.items():
+        turned[name], pulls[name] = enhanced(connection, 0)
+    degrees = {
+        f"degrees, enhanced v and {n}": (ours * e).sum(1).clamp(-1, 1).arccos().rad2deg().mean()
+        for n, e in turned.items()
+    }
+    cosines = {
+        f"gradient cosine of the enhanced losses, {n}": torch.cosine_similarity(pull, g, dim=0)
+        for n, g in pulls.items()
+    }
+    return {name: float(value) for name, value in (degrees | cosines).items()}
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,10 +136,10 @@ def main() -> None:
     rows = []
     for step, captions in enumerate(sampling.random_batches(len(pairs), size, 1, 1)[: args.batches]):
         batch = pairs[data.BatchPlan(1, step, captions)]
-        rows.append(attention(run, batch) | gradients(run, batch))
+        rows.append(attention(run, batch) | other_graphs(run, batch) | gradients(run, batch))
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     for name, value in means.items():
-        print(f"{name:<40} {value:8.3f}")
+        print(f"{name:<66} {value:8.3f}")
     if args.json:
         args.json.write_text(json.dumps(means, indent=1) + "\n")
 

@@ -176,7 +176,7 @@ def worth(rows: Sequence[tuple[str, float, tuple[float, float]]]) -> Figure:
     return figure
 
 
-def leads(chosen: Sequence[float], others: Sequence[float]) -> Figure:
+def leads(seeds: Sequence[int], chosen: Sequence[float], others: Sequence[float]) -> Figure:
     """The winner's lead over the base with the seed that chose it, and with all other seeds: a line a choice."""
     figure, ax = plt.subplots(figsize=(0.6 * ROW[0], 3.8))
     for x, (a, b) in enumerate(zip(chosen, others, strict=True)):
@@ -189,7 +189,7 @@ def leads(chosen: Sequence[float], others: Sequence[float]) -> Figure:
         ylabel="lead over the base, test rSum",
         title="The best of several arms, chosen by one seed",
     )
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    ax.set_xticks(range(len(seeds)), [str(seed) for seed in seeds])
     ax.margins(y=0.2)
     ax.legend(loc="upper center", ncols=2, fontsize=9)
     _quiet(ax, "y")

@@ -16,7 +16,7 @@
 # | our sample world, drawings | 1,000 | 200 | 200 |
 #
 # COCO's test pictures are its file `testall`. Do not use its file `test`: it gives
-# [higher, unfair results](https://github.com/Paranioar/SGRAF/issues/7), and section 5 says why.
+# [higher results](https://github.com/Paranioar/SGRAF/issues/7), which compare with nobody's (section 5).
 #
 # **The mystery.** Lessons 03 to 05 build a machine in which the pictures and captions of a batch attend to each other. Does it help?
 # The last lesson finds out ([09](09_does_it_help.ipynb)). The answer is not what the paper's table suggests.
@@ -236,7 +236,7 @@ asked = [0, 4, 5]
 plots.show(
     task.caption_answers(
         similarity, image_of_caption, asked, [first[i] for i in asked], split.captions,
-        title="Picture 4 gets wrong captions first: a green ball, a pink cap, a polo mallet",
+        title="Picture 4 gets the captions of other pictures first",
     ),
     "Image to text: the first five of 1,000 captions. Ticked and bold: captions that belong to the picture.",
     "Three pictures, each with five ranked captions and their similarity. For the surfer and the sleeping boy the right captions stand first; "
@@ -369,7 +369,7 @@ rng = np.random.default_rng(0)
 shuffled = [recall(best_case + rng.integers(0, ties + 1), 1) for _ in range(10)]
 expected = 100 * np.mean((best_case == 0) / (ties + 1))
 print(f"captions with a tie: {100 * np.mean(ties > 0):.1f} %")
-for name, value in (("best case", recall(best_case, 1)), ("random", expected), ("our rule", recall(t2i_ranks, 1))):
+for name, value in (("best case", recall(best_case, 1)), ("expected of a random order", expected), ("our rule", recall(t2i_ranks, 1))):
     print(f"R@1 of t2i, {name}: {value:.1f}")
 
 # %%
@@ -383,7 +383,7 @@ task.level_dots(
     ax,
     {
         "a tie counts against us": [recall(t2i_ranks, 1)],
-        "random order, ten seeds": shuffled,
+        "ten random orders": shuffled,
         "a tie counts for us": [recall(best_case, 1)],
     },
     "R@1 of text to image (%)",

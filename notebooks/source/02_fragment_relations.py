@@ -36,7 +36,7 @@ plots.show(
 # - write a test that catches an encoder in which padding or other pictures change an embedding.
 #
 # **Predict first**: an embedding is the sum of two parts. One is 0.8 times a max pool of the regions. The other is 0.2 times a mean of the regions *after they attended to each other*.
-# (a) What share of the length does the second part have: about a fifth? (b) Take that part away from all pictures, without any training. How far does R@1 (image to text) fall? (c) And if you take it away from all
+# (a) Add the lengths of both parts. What share of the sum does the second part have: about a fifth? (b) Take that part away from all pictures, without any training. How far does R@1 (image to text) fall? (c) And if you take it away from all
 # captions instead? Write three numbers down; section 5 prints them.
 
 # %% [markdown]
@@ -293,7 +293,7 @@ for encoded in (images, texts):
 print("200 pictures and 1,000 captions: the same as the library")
 
 # %% [markdown]
-# The maximum has an advantage: we can ask *which region* gave each number. Every one of the D = 128 dimensions has a winner.
+# The maximum has an advantage: we can ask *which regions* gave each number. With k = 2 there are two for each of the D = 128 dimensions. We call the first of them, the largest, the winner.
 
 # %%
 winner = images.fragments[INDEX].argmax(0)  # [D]: the region with the largest value of each dimension
@@ -355,7 +355,7 @@ assert 30 < fall["captions without context"] < fall["pictures without max"]
 
 # %%
 plots.show(
-    draw.parts(lengths, found, "The longer a part, the more is lost without it"),
+    draw.parts(lengths, found, "The larger the share of a part, the more is lost without it"),
     "Left: how long the two parts of the mix are, in per cent of both together. Right: R@1 on the test split if a part is taken out of the trained model, without training again.",
     "Left: two bars; pictures are nearly all max part, captions three quarters context part. Right: dots of R@1. All of it and pictures without context lie close together. Captions without max lie a little lower, "
     "captions without context far lower, and pictures without max lowest.",
@@ -385,7 +385,7 @@ for name, without in (("pictures", ranks(image_max, texts.pooled)), ("captions",
 #   a loss of {{ lost["pictures"]["i2t"]["R@1"][1]:.0f }} points fits, and so does a gain of {{ -lost["pictures"]["i2t"]["R@1"][0]:.0f }}. But the interval of rSum holds losses only, so the part is of use.
 # - (c) Captions depend on their context: without it R@1 is {{ found["captions without context"][0]:.1f }} (image to text) and {{ found["captions without context"][1]:.1f }} (text to image).
 #
-# So a weight in a formula is not a share: the same 0.2 became a tenth in pictures and three quarters in captions. And a part is worth what is lost without it: here the shortest of the four costs least, and the longest most.
+# So a weight in a formula is not a share: the same 0.2 became a tenth in pictures and three quarters in captions. And a part is worth what is lost without it: of the four, the one with the smallest share costs least, and the one with the largest share most.
 # (No part was trained again; a model that is *trained* without a part may do better than these numbers.)
 
 # %% [markdown]

@@ -124,7 +124,7 @@ print("the library agrees")
 # $$p^{I \to T}_{ij} = \frac{1}{R} \sum_{m=1}^{R} \max_n \; r_m \cdot c_n, \qquad
 #   p^{T \to I}_{ji} = \frac{1}{L} \sum_{n=1}^{L} \max_m \; r_m \cdot c_n$$
 #
-# The fragments are those **before** the attention of notebook 02, of unit length, and detached (no gradient passes; why is said below).
+# The fragments are those **before** the attention of lesson 02, of unit length, and detached (no gradient passes; why is said below).
 #
 # | paper | name in code | shape |
 # |---|---|---|
@@ -192,15 +192,15 @@ print(f"{by_einsum.numel():,} cosines, shape {list(by_einsum.shape)}")
 loops, einsum = (
     min(timeit.repeat(lambda: make(some_regions, some_words), number=1, repeat=3)) for make in (slow_similarity, fast_similarity)
 )
-print(f"the same numbers; einsum is {loops / einsum:.0f} times as fast here")
+print(f"the same numbers; einsum is more than {10 ** (len(str(int(loops / einsum))) - 1):,} times as fast here")
 assert torch.allclose(by_loops, by_einsum, atol=1e-5)
 
 # %% [markdown]
 # ### Why are the fragments detached?
 #
 # p is used twice. A takes only the order of its values: an entry is 0 or 1, and a small change of a fragment leaves it as it is, so **its slope is 0
-# anyway**. S could pass a gradient to the fragments, but for this the backward pass would have to keep the whole table of cosines. Detached, the table is computed
-# in tiles and thrown away. The encoders still learn from S, through the distances of (10). The cell tests A and counts the table:
+# anyway**. S could pass a gradient to the fragments. For this the backward pass would have to keep the whole table of cosines, and one more for each step after it (LeakyReLU, norm, maximum).
+# Tables grow with the square of the batch. Detached, each is computed in tiles and thrown away. The encoders still learn from S, through the distances of (10). The cell tests A and counts the table:
 
 # %%
 def p_and_A(regions):
@@ -265,7 +265,7 @@ plots.show(
 # %% [markdown]
 # **What you should see**: *orange* and *car* are brightest at the car's regions, *dog* at a region that holds the dog, *purple* at the child. Nobody told the model
 # which word belongs to which region: it was trained on whole pictures and captions only. Small words match anywhere. The first *a* is the best word of several regions: a word's state
-# depends on the other words (notebook 01), and this state fits nearly everything. Remember it for section 3. The cell below counts these regions, and checks *dog* and *orange* against the truth of the scene:
+# depends on the other words (lesson 01), and this state fits nearly everything. Remember it for section 3. The cell below counts these regions, and checks *dog* and *orange* against the truth of the scene:
 
 # %%
 truth = {row["picture"]: row for row in scenes.read_scenes(split.folder / "test_scenes.jsonl")}
@@ -344,7 +344,7 @@ assert all(match_t2i[walk, walk] > match_t2i[walk, i] + 0.03 for i in (2, 4, 6))
 #   the caption has a person and a dog, and the first *a* fits the rest.
 # - Right: every word must find a region, and nothing in *chase* is *orange* or a *car*. So its line starts as high and then falls, and p is {{ match_t2i[walk, 6]:.2f }} against {{ match_t2i[walk, walk]:.2f }}.
 #
-# The two directions ask different things. And how much should one perfect match count, how much the rest? The mean p has a fixed answer, the MLP a learned one.
+# (The lines show the six best matches; p is the mean of all.) The two directions ask different things. And how much should one perfect match count, how much the rest? The mean p has a fixed answer, the MLP a learned one.
 #
 # Now the relevance and the connection of the two blocks across the modalities:
 
@@ -428,8 +428,8 @@ assert [int(a.sum()) for a in sweep.values()] == [32, 64, 128, 256]
 # We compare two ways to match:
 #
 # - `cosine` is equation (6) as printed.
-# - `scan` is what the released code does, and the default of this library. The cosine goes through LeakyReLU(0.1). Before the maximum over words, each
-#   word's column is divided by its norm over the regions. Before the maximum over regions, each region's row is divided by its norm over the words.
+# - `scan` is what the released code does, and the default of this library. The cosine goes through LeakyReLU(0.1). For i2t, each word's
+#   column is divided by its norm over the regions, and then comes the maximum over words (an example by hand stands below). For t2i, rows and columns change places.
 
 # %%
 groups = [row["tags"][-1] for row in truth.values()]
@@ -543,7 +543,7 @@ for way, peak in peaks.items():
 # $$G_{ij} = \exp(-\lVert v_i - u_j \rVert / \sigma), \qquad
 # L_{reg} = \mathrm{KL}\big(\mathrm{sm}(S_{I \to T}) \,\Vert\, \mathrm{sm}(G)\big) + \mathrm{KL}\big(\mathrm{sm}(S_{T \to I}) \,\Vert\, \mathrm{sm}(G^\top)\big)$$
 #
-# where sm is the softmax over each row and $\mathrm{KL}(p \Vert g) = \sum p \log (p / g)$, the mean over rows, weight 10. No gradient reaches G or
+# where sm is the softmax over each row and $\mathrm{KL}(p \Vert g) = \sum p \log (p / g)$, the mean over rows, weight 10. No gradient of $L_{reg}$ reaches G or
 # the encoders: only the two MLPs learn from it.
 #
 # **By hand**, the row of picture 1 of the four nodes:
@@ -931,4 +931,4 @@ check("03e", row_kl)
 #
 # **Words introduced**: node, block, connection, relevance, neighbor share, match score, top matches, guide.
 #
-# **Next**: [04 Relation interaction](04_relation_interaction.ipynb) lets the nodes attend to each other.
+# **Next**: [04 Relation interaction](04_relation_interaction.ipynb) lets the nodes attend to each other under A and S. What does an item take over from its neighbors?

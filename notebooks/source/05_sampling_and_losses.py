@@ -113,7 +113,7 @@ print("right pairs P =", int(positive.sum()))
 #
 # If all embeddings fall onto one point (**collapse**), all cosines are 1 and each term is α: the loss is 2 P α. For the paper's batch of
 # 128 pictures that is 2 × 128 × 0.2 = **51.2**. At the start of training the loss is near this level. But a loss near this level does not prove a collapse:
-# with hard negatives a model that learns can stay there for long (notebook 06).
+# with hard negatives a model that learns can stay there for long (lesson 06).
 
 # %%
 point = F.normalize(torch.ones(128, 8), dim=1)
@@ -124,14 +124,14 @@ assert abs(collapsed.loss.item() - 51.2) < 0.01
 # %% [markdown]
 # ### The whole objective
 #
-# HREM has plain embeddings (v, u) and enhanced ones (v̄, ū), so it takes this loss four times, and adds the regularizer of notebook 03:
+# HREM has plain embeddings (v, u) and enhanced ones (v̄, ū), so it takes this loss four times, and adds the regularizer of lesson 03. The two losses that pair an enhanced embedding with a plain one are the **crossed terms**:
 #
 # $$L = L(v, u) + L(\bar v, \bar u) + L(\bar v, u) + L(v, \bar u) + 10\, L_{reg}$$
 #
-# The last four terms start after a warm-up (notebook 06).
+# The last four terms start after a warm-up (lesson 06).
 #
 # **What is the regularizer for?** The MLPs of (9) make the relevance across the modalities. The four losses reach them only through λS in the attention, which changes
-# v̄ and ū little (notebook 04). $L_{reg}$ gives them a target of their own: near embeddings should be relevant, far ones less so, as within a modality. It also keeps the contrasts
+# v̄ and ū little (lesson 04). $L_{reg}$ gives them a target of their own: near embeddings should be relevant, far ones less so, as within a modality. It also keeps the contrasts
 # of S small. The embeddings in the target are detached, so no embedding moves to please it: its gradient reaches the two MLPs alone.
 
 # %% [markdown]
@@ -387,8 +387,7 @@ beyond = similarity < torch.minimum(right[:, None], right) - 0.2  # below both r
 profile = {name: (g.gather(1, nearest).sum(0) / g.sum()).numpy() for name, g in pushes.items()}
 outside = {name: float(g[beyond].sum() / g.sum()) for name, g in pushes.items()}
 for name, g in pushes.items():
-    print(f"{name:<17} share of the push: nearest negative {profile[name][0]:.2f}, negatives beyond the margin {outside[name]:.2f}"
-          f"   push of a row {g.sum(1).mean():4.1f}")
+    print(f"{name:<17} share of the push: nearest negative {profile[name][0]:.2f}, negatives beyond the margin {outside[name]:.2f}")
 assert outside["triplet, n = 64"] == 0 < outside["InfoNCE, T = 0.07"] and profile["InfoNCE, T = 0.07"][0] < profile["triplet, n = 64"][0]
 
 # %%
@@ -400,13 +399,13 @@ plots.show(figures.negative_weights(profile, "At T = 0.07 InfoNCE pushes more ne
 # **What you should see**: with T = 0.07 the nearest negative gets {{ 100 * profile["InfoNCE, T = 0.07"][0]:.0f }} % of the push. With T = 0.01 it gets {{ 100 * profile["InfoNCE, T = 0.01"][0]:.0f }} %, about as much as with the
 # triplet loss. So both losses have one number that says how hard the negatives are. In InfoNCE it is learned, and all negatives count at once, without the noise of a draw. That is simpler.
 #
-# The price is the margin. A triplet that has its margin gives no gradient. InfoNCE never stops: {{ 100 * outside["InfoNCE, T = 0.07"]:.0f }} % of its push (T = 0.07) goes to negatives beyond the margin.
+# (With n = 512 nearly all draws take the hardest. Its share is below one, since the push comes from both directions.) The price is the margin. A triplet that has its margin gives no gradient. InfoNCE never stops: {{ 100 * outside["InfoNCE, T = 0.07"]:.0f }} % of its push (T = 0.07) goes to negatives beyond the margin.
 # It also needs large batches, because all its negatives come from the batch. The paper chose the triplet loss, and so does this course. [Lesson 09](09_does_it_help.ipynb) compares training runs: does the relation part help with InfoNCE, too?
 
 # %% [markdown]
 # ## 6. Who should share a batch?
 #
-# A negative can only be drawn if it is in the batch. In a random batch few wrong captions are really confusing, and the graph of notebook 03
+# A negative can only be drawn if it is in the batch. In a random batch few wrong captions are really confusing, and the graph of lesson 03
 # connects pictures that have little in common. **Neighbor batch sampling** puts similar pictures together:
 #
 # 1. cluster all training pictures by their embeddings (k-means);
@@ -880,6 +879,6 @@ check("05e", neighbor_batch)
 # - InfoNCE pushes all negatives of the batch, weighted by a softmax, and never stops. The triplet loss stops at its margin.
 # - Neighbor batches bring hard negatives (and related graph neighbors) into a batch. The price: pictures repeat, and captions are left out.
 #
-# **Words introduced**: anchor, positive, negative, margin, collapse, distance-weighted sampling, effective number, temperature, InfoNCE, neighbor batch.
+# **Words introduced**: anchor, positive, negative, margin, collapse, distance-weighted sampling, effective number, temperature, InfoNCE, crossed terms, neighbor batch.
 #
 # **Next**: [06 Does it learn, and how do we know?](06_training.ipynb)

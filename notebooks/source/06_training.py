@@ -61,8 +61,8 @@ plots.show(plots.pipeline_map(1, 2, 3, 4, 5, 6), "Today: all that runs in traini
 # %% page="texts"
 
 # %% [markdown]
-# **Then the graph of a batch.** `match` compares all regions with all words at once, [B,B,R,L] numbers; the library does the same in tiles. No gradient flows
-# through it, since sorting and counting have none.
+# **Then the graph of a batch.** `match` compares all regions with all words at once, [B,B,R,L] numbers; the library does the same in tiles. No gradient is asked
+# of it (lesson 03 says why).
 
 # %% page="matching"
 

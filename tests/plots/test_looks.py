@@ -154,9 +154,10 @@ def test_points_of_a_change_are_colored_where_zero_is_left_out():
 
 
 def test_seeds_that_choose_and_seeds_that_report_are_told_apart():
-    (ax,) = evidence.leads([3.0, 2.0], [-1.0, 0.5]).axes
+    (ax,) = evidence.leads([200, 201], [3.0, 2.0], [-1.0, 0.5]).axes
     marked = {line.get_label(): line.get_ydata().tolist() for line in ax.lines if line.get_marker() in "os"}
     assert marked == {"with the seed that chose it": [3.0, 2.0], "with all other seeds": [-1.0, 0.5]}
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["200", "201"]
 
 
 def test_a_row_of_attention_is_sorted_beside_equal_shares():
