@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
@@ -58,7 +59,7 @@ def picture_finder(folder: str | Path) -> Callable[[str], Path]:
     return find
 
 
-def read_picture(path: str | Path) -> Image.Image:
+def read_picture(path: str | Path | BinaryIO) -> Image.Image:
     """A picture in RGB, turned as its EXIF data says.
 
     Raises:

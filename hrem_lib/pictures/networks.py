@@ -8,7 +8,9 @@ attention. A backbone without boxes gives a grid of cells. "sample" is the sampl
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +44,7 @@ class RegionExtractor(NamedTuple):
     look: Callable[[list[tuple]], list[Regions]]
     regions: int  # R, most regions of a picture
     name: str
+    weights: Callable[[], str] = str  # a checksum: one name may stand for other weights on another machine
 
 
 def open_extractor(
@@ -97,6 +100,15 @@ def _load(name: str) -> tuple[torch.nn.Module, Any, bool]:
     if not detects:
         model = getattr(model, "vision_model", model)  # CLIP and its like have a text side, too
     return model, processor, detects
+
+
+def _checksum(model: torch.nn.Module) -> str:
+    """Of a network's weights, in their order."""
+    crc = 0
+    for name, value in model.state_dict().items():
+        plain = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        crc = zlib.crc32(plain, zlib.crc32(name.encode(), crc))  # pyright: ignore[reportArgumentType]  # an array is a buffer
+    return f"{crc:08x}"
 
 
 def pool_boxes(feature_map: Tensor, boxes: Tensor) -> Tensor:
@@ -184,7 +196,7 @@ def _detector(name: str, model: torch.nn.Module, processor: Any, regions: int, d
                 found[i] = Regions(values.cpu().numpy(), (corners.cpu() * torch.tensor([*size, *size])).numpy())
         return found  # pyright: ignore[reportReturnType]  # none is left out
 
-    return RegionExtractor(prepare, look, regions, name)
+    return RegionExtractor(prepare, look, regions, name, cache(lambda: _checksum(model)))
 
 
 # ---- backbones ------------------------------------------------------------------------------------------------
@@ -259,7 +271,7 @@ def _backbone(name: str, model: torch.nn.Module, processor: Any, regions: int, d
         cells = _cells(side, *maps.shape[2:])
         return [Regions(v, cells * np.array([*size, *size], np.float32)) for v, (_, size) in zip(values, pictures, strict=True)]  # fmt: skip # noqa: E501
 
-    return RegionExtractor(prepare, look, regions, name)
+    return RegionExtractor(prepare, look, regions, name, cache(lambda: _checksum(model)))
 
 
 def _cells(side: int, h: int, w: int) -> np.ndarray:
@@ -292,4 +304,4 @@ def _sample_extractor(regions: int) -> RegionExtractor:
             found.append(Regions(features(picture, boxes, network).astype(np.float32), boxes * scale))
         return found
 
-    return RegionExtractor(prepare, look, regions, "sample")
+    return RegionExtractor(prepare, look, regions, "sample", cache(lambda: _checksum(network)))

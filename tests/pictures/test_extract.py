@@ -100,14 +100,14 @@ def test_an_interrupted_call_goes_on_and_gives_the_same(folder, items, tmp_path)
 def test_stopped_after_the_last_picture(folder, items, tmp_path, monkeypatch, stage):
     out = tmp_path / "a_precomp"
 
-    def no_space(path, content):
-        if stage == "captions" or content["done"]:
+    def no_space(*args):
+        if stage == "captions" or args[1]["done"]:
             raise OSError("disk full")
-        write_json(path, content)
+        write_json(*args)
 
     write_json = extract.write_json
     with monkeypatch.context() as patch:
-        patch.setattr(extract, "write_bytes" if stage == "captions" else "write_json", no_space)
+        patch.setattr(*((extract.Lines, "finish") if stage == "captions" else (extract, "write_json")), no_space)
         with pytest.raises(OSError, match="disk full"):
             extract.extract_split(folder, items, out, "train", color_extractor())
     done = extract.extract_split(folder, items, out, "train", color_extractor())
