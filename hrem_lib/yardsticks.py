@@ -109,10 +109,11 @@ def eccv_figures(pairs: Sequence[Pair], image_of_caption: np.ndarray, folder: Pa
             right[row], r[row] = [answering[answer] for answer in answers if answer in answering], len(answers)
         parts = list(best_answers(pairs, image_of_caption, direction, right, max(*RECALLS, r.max())))
         hits, r = np.concatenate([p.hits for p in parts]), r[np.concatenate([p.queries for p in parts])]
-        recall = {f"R@{k}": 100 * float(hits[:, :k].any(1).mean()) for k in RECALLS}
+        values = {f"R@{k}": 100 * float(hits[:, :k].any(1).mean()) for k in RECALLS}
         if name == "eccv":
-            recall = {**precision_of_hits(hits, r), "R@1": recall["R@1"]}
-        result[name][direction] = {"queries": len(hits), **recall}
+            precision = precision_of_hits(hits, r)
+            values = {"mAP@R": precision["mAP@R"], "R-P": precision["R-P"], "R@1": values["R@1"]}
+        result[name][direction] = {"queries": len(hits), **values}
     return result
 
 
@@ -158,16 +159,14 @@ def write_trec(folder: Path, pairs: Sequence[Pair], split: Split, depth: int = 1
         lines = (f"{asked[q]} 0 {answering[a]} 1\n" for q, found in enumerate(right) for a in found)
         written.append(_write(folder / f"{direction}-qrels.txt", lines))
         parts = best_answers(pairs, owner, direction, right, depth)
-        lines = (
-            line for part in parts for line in _run_lines(part.queries, part.answers, part.scores, asked, answering)
-        )
+        lines = (line for part in parts for line in _run_lines(part, asked, answering))
         written.append(_write(folder / f"{direction}-run.txt", lines))
     return written
 
 
 def _run_lines(part: Answers, asked: list[str], answering: list[str]) -> Iterator[str]:
     """One text for each query, a line for each answer: query, Q0, answer, place, score, name of the run."""
-    steps = np.arange(1, part.scores.shape[1] + 1) * 2.0**-22 * (np.abs(part.scores).max() or 1)
+    steps = np.arange(1, part.scores.shape[1] + 1) * 2.0**-22 * max(np.abs(part.scores).max(), 1e-30)
     scores = np.minimum.accumulate(part.scores + steps, axis=1) - steps
     for query, found, values in zip(part.queries, part.answers.tolist(), scores.tolist(), strict=True):
         start = f"{asked[query]} Q0 "
