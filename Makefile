@@ -1,12 +1,12 @@
 # make install: .venv alone; make run: the main job on the sample data; make test: unit tests, then the notebooks; make lint: style, types, spelling; make lab: JupyterLab
 # make release, make grade: course assignments (notebooks/assignments/README.md); make assignments-check: their whole cycle
-# make site: lessons, pages and API as web pages in site/, to be opened from disk
+# make site: lessons, pages and API as web pages in site/, to be opened from disk; make slides: the lessons as slides in slides/, too
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 COURSE ?= notebooks/assignments
 
-.PHONY: install run test unit notebooks lint lab bench site release grade assignments-check clean
+.PHONY: install run test unit notebooks lint lab bench site slides release grade assignments-check clean
 
 install: .venv/installed
 
@@ -38,6 +38,10 @@ bench: .venv/installed
 site: .venv/site
 	$(BIN)/python docs/build.py
 
+# a few seconds; runs no notebook
+slides: .venv/site
+	$(BIN)/python docs/slides.py
+
 release: .venv/course
 	$(BIN)/python $(COURSE)/course.py release $(ARGS)
 
@@ -65,4 +69,4 @@ assignments-check: .venv/course
 	touch $@
 
 clean:
-	rm -rf .venv runs site
+	rm -rf .venv runs site slides

@@ -181,4 +181,6 @@ def _same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(_same(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, dict):
         return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
-    return True  # numbers and text don't change; objects of other kinds are the check's own business
+    if isinstance(one, bool | int | float | str):  # as an element of a list
+        return one == other or (one != one and other != other)
+    return True  # objects of other kinds are the check's own business

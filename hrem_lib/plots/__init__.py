@@ -2,7 +2,7 @@
 
 `style` (palette, `show`, pipeline map, heat map) · `method` (the whole method: README, 00) · `task` (00) ·
 `features` (01) · `fragments` (02) · `graph` (03) · `interaction` (04) · `losses` (05) · `training` (06, and a run's
-curves) · `retrieval` (07) · `reproduction` (08) · `evidence` (09).
+curves) · `retrieval`, `photographs` (07) · `reproduction` (08) · `evidence` (09).
 """
 
 from hrem_lib.plots.style import (

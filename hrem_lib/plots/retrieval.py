@@ -151,7 +151,7 @@ def map_row(
         for ax in axes:
             ax.set(xlim=(low[0] - margin, high[0] + margin), ylim=(low[1] - margin, high[1] + margin), aspect="equal")
     handles = [
-        Line2D([], [], marker="o", color=GREY if shown else IMAGE, linestyle="none", label="image"),
+        Line2D([], [], marker="o", color=GREY if shown else IMAGE, linestyle="none", label="picture"),
         Line2D(
             [],
             [],
@@ -292,7 +292,7 @@ def word_support(
         ax.set_title(titles[at], color=color, weight="bold", fontsize=10)
         best = evidence[at].argmax(0)
         for number, r in enumerate(dict.fromkeys(best.tolist()), start=1):
-            x0, y0, x1, y1 = boxes[at][r]
+            x0, y0, x1, y1 = np.clip(boxes[at][r], 4, (187, 139, 187, 139))  # a box on the frame stays in view
             ax.add_patch(
                 Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linestyle=style, linewidth=2)
             )

@@ -51,20 +51,22 @@ def use_style() -> None:
     mpl.rcParams.update(STYLE)
 
 
-def show(figure: Figure, caption: str, alt: str) -> None:
+def show(figure: Figure, caption: str, alt: str, photographs: bool = False) -> None:
     """Show a figure as PNG in a notebook, with its caption below and its text for screen readers; closes it.
 
     Args:
         figure: any figure
         caption: one sentence with what to see; Markdown
         alt: what the picture shows, for those who cannot see it
+        photographs: keep all colors, which makes a large file
     """
     from IPython.display import Image, Markdown, display
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=SHARP)
     plt.close(figure)
-    display(Image(small_png(PIL.Image.open(buffer).convert("RGB")), alt=alt))
+    png = buffer.getvalue() if photographs else small_png(PIL.Image.open(buffer).convert("RGB"))
+    display(Image(png, alt=alt))
     display(Markdown(f"*{caption}*"))
 
 

@@ -15,7 +15,7 @@
 # One good answer for each exercise, with its idea, the usual mistake and the cost; the lesson is [09_does_it_help](../09_does_it_help.ipynb).
 
 # %% tags=["setup"]
-import itertools, numpy as np, scipy, torch
+import itertools, math, numpy as np, scipy, torch
 from hrem_lib import checkpoints, data, interaction, plots, sampling
 from hrem_lib.exercises import check
 from hrem_lib.plots import evidence
@@ -387,7 +387,7 @@ plots.show(
 # <details><summary>Solution: idea, usual mistake, cost; the code is below</summary>
 #
 # - **Idea**: the formula falls with m, so the first m that sees the effect is the answer.
-# - **Usual mistake**: 1.96 and 0.84 in place of Student's t. With few seeds they promise far too much: a spread of 3 and an effect of 5 would need 3 seeds, and needs 6.
+# - **Usual mistake**: 1.96 and 0.84 in place of Student's t. With few seeds they promise far too much: a spread of 3 and an effect of 5 would need 3 seeds, and needs 5.
 # - **Cost**: two look-ups for each number tried; the seeds themselves cost hours.
 #
 # </details>
@@ -451,7 +451,7 @@ check("09a", seeds_for)
 def holm(p):
     """Holm's corrected values.
 
-    Args: p: list of m values from 0 to 1, in any order
+    Args: p: list of m values from 0 to 1, at least one, in any order
     Returns: list of m values, none above 1, in the order of p
     """
     # BEGIN SOLUTION
@@ -480,15 +480,15 @@ check("09b", holm)
 #
 # <details><summary>Hint 2: calls</summary>
 #
-# `int(x + 0.5)`: the nearest whole number, halves upward (`round` takes halves to the even one). `max(1, ...)`.
+# `math.floor(x + 0.5)`: the nearest whole number, halves upward (`round` takes halves to the even one). `max(1, ...)`.
 # </details>
 #
 # <details><summary>Hint 3: skeleton</summary>
 #
 # ```python
 # seconds = warm_up * ... + (epochs - warm_up) * ...
-# longer = max(1, int(... + 0.5))
-# return longer, max(1, int(longer * ... + 0.5))
+# longer = max(1, math.floor(... + 0.5))
+# return longer, max(1, math.floor(longer * ... + 0.5))
 # ```
 # </details>
 
@@ -506,14 +506,15 @@ def equal_cost(base_seconds, arm_seconds, epochs, warm_up, decay):
     """Epochs of a base that costs as much as an arm, and the epoch after which its learning rate falls.
 
     Both are rounded to the nearest whole number, halves upward, and are at least 1.
+    The second is a share of the rounded first.
     Args: base_seconds, arm_seconds: an epoch of the base, an epoch of the arm with its relation part; epochs: of the arm;
         warm_up: how many of them are still without the relation part; decay: the arm's rate falls after this epoch
     Returns: (epochs of the base, the base's rate falls after this epoch)
     """
     # BEGIN SOLUTION
     seconds = warm_up * base_seconds + (epochs - warm_up) * arm_seconds
-    longer = max(1, int(seconds / base_seconds + 0.5))
-    return longer, max(1, int(longer * decay / epochs + 0.5))
+    longer = max(1, math.floor(seconds / base_seconds + 0.5))
+    return longer, max(1, math.floor(longer * decay / epochs + 0.5))
     # END SOLUTION
 
 # %% tags=["exercise"]

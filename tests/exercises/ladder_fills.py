@@ -157,4 +157,8 @@ FILLS = {
         '"one GPU"',
         "share * (1 - share) / queries",
     ],
+    "09a": ["itertools.count(2)", "m - 1", "m - 1", "spread / m**0.5", "abs(effect)"],
+    "09b": ["range(len(p)), key=lambda i: p[i]", "(len(p) - done) * p[i]", "i"],
+    "09c": ["base_seconds", "arm_seconds", "seconds / base_seconds", "decay / epochs"],
+    "09d": ["choosing", "choosing", "arm", "0"],
 }
