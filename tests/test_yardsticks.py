@@ -152,8 +152,11 @@ def coco(tmp_path_factory):
     np.save(package / "coco_test_ids.npy", caption)
     truth = {"original": {c: [image[at // 5]] for at, c in enumerate(caption)}}
     for name, queries in (("cxc", 10), ("eccv", 4)):
-        truth[name] = {c: rng.choice(image, 3, replace=False).tolist() for c in caption[:queries]}
-        texts = {i: [*rng.choice(caption, 4, replace=False).tolist(), 5] for i in image[:queries]}  # 5: not among them
+        # R differs from query to query; 5 is not among the captions
+        truth[name] = {
+            c: rng.choice(image, 1 + at % 4, replace=False).tolist() for at, c in enumerate(caption[-queries:])
+        }
+        texts = {i: [*rng.choice(caption, 2 + at, replace=False).tolist(), 5] for at, i in enumerate(image[-queries:])}
         (package / f"{name}_image_to_caption.json").write_text(json.dumps(texts))
     for name, found in truth.items():
         (package / f"{name}_caption_to_image.json").write_text(json.dumps(found))
