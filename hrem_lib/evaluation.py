@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
+import numpy as np
 import torch
 
 from hrem_lib import data
@@ -150,12 +151,17 @@ def evaluate(
         as `rank_metrics`; "folds" as `fold_metrics`, "intervals" as `bootstrap`
     """
     pairs = encode_split(models, split, batch_size, device, precision)
-    i2t, t2i = ensemble_ranks(pairs, split.image_of_caption, 512)
+    return figures(pairs, split.image_of_caption, folds, intervals)
+
+
+def figures(pairs: Sequence[Pair], image_of_caption: np.ndarray, folds: int = 1, intervals: bool = False) -> dict:
+    """What `evaluate` returns, from the embeddings that `encode_split` gives."""
+    i2t, t2i = ensemble_ranks(pairs, image_of_caption, 512)
     result = rank_metrics(i2t, t2i)
     if folds > 1:
-        result["folds"] = ensemble_metrics(pairs, split.image_of_caption, folds)
+        result["folds"] = ensemble_metrics(pairs, image_of_caption, folds)
     if intervals:
-        result["intervals"] = bootstrap(i2t, t2i, split.image_of_caption)
+        result["intervals"] = bootstrap(i2t, t2i, image_of_caption)
     return result
 
 

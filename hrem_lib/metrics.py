@@ -7,8 +7,9 @@ tile, never as a whole. n = images, m = captions, `image_of_caption[j]` is the i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -74,6 +75,11 @@ def ensemble_ranks(pairs: Sequence[Pair], image_of_caption: Matrix, block: int =
     """`ranks` of the mean of several models' similarity matrices, from their embeddings."""
     pairs = _checked_pairs(pairs)
     n, m = len(pairs[0][0]), len(pairs[0][1])
+    return _count(_mean_product(pairs), n, m, image_of_caption, block, _twins(pairs, 0), _twins(pairs, 1))
+
+
+def _mean_product(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Callable[..., torch.Tensor]:
+    """A function of rows and columns that gives this tile of the models' mean similarity matrix."""
 
     def tile(rows: slice, columns: slice | np.ndarray) -> torch.Tensor:
         total = pairs[0][0][rows] @ pairs[0][1][columns].T  # [block, captions of a block]
@@ -81,13 +87,12 @@ def ensemble_ranks(pairs: Sequence[Pair], image_of_caption: Matrix, block: int =
             total += image_emb[rows] @ text_emb[columns].T
         return total if len(pairs) == 1 else total / len(pairs)
 
-    images, texts = ([pair[side] for pair in pairs] for side in (0, 1))
-    return _count(tile, n, m, image_of_caption, block, _twins(images), _twins(texts))
+    return tile
 
 
-def _twins(parts: Sequence[torch.Tensor]) -> np.ndarray:
-    """A number for each row that another row equals, bit for bit, in all `parts` [rows,.]; -1: it is the only one."""
-    arrays = [part.cpu().numpy() for part in parts]
+def _twins(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], side: int) -> np.ndarray:
+    """A number for each image (side 0) or caption (1) equal to another, bit for bit, in all models; -1: none is."""
+    arrays = [pair[side].cpu().numpy() for pair in pairs]
     _, group, count = np.unique(arrays[0][:, 0], return_inverse=True, return_counts=True)  # few agree by chance
     found: dict[bytes, int] = {}
     twins = np.full(len(group), -1)
@@ -114,18 +119,13 @@ def _count(
     twin (see `_twins`) of the right one is counted whatever its tile says.
     """
     owner = _owners(image_of_caption, n, m)
-    if block < 1:
-        raise UserError(f"block: got {block}, wanted at least 1")
-    order = np.argsort(owner, kind="stable")  # captions by image
-    in_order = bool((order == np.arange(m)).all())
+    order, rows, spans, captions = _blocks(owner, block)
     owner = owner[order]
     image_twins = np.full(n, -1) if image_twins is None else image_twins
     text_twins = np.full(m, -1) if text_twins is None else text_twins[order]
-    rows = [slice(low, min(low + block, n)) for low in range(0, n, block)]
-    spans = [slice(*np.searchsorted(owner, (r.start, r.stop)).tolist()) for r in rows]  # captions of those images
 
     def part_of(a: int, b: int) -> torch.Tensor:
-        return tile(rows[a], spans[b] if in_order else order[spans[b]])
+        return tile(rows[a], captions[b])
 
     wrong_i2t, wrong_t2i = torch.zeros(n, dtype=torch.int64), torch.zeros(m, dtype=torch.int64)
     best, own = [], []  # per block: score of each image's best caption, of each caption's image
@@ -168,6 +168,17 @@ def _count(
     t2i = np.empty(m, dtype=np.int64)
     t2i[order] = wrong_t2i.numpy()
     return wrong_i2t.numpy(), t2i
+
+
+def _blocks(owner: np.ndarray, block: int) -> tuple[np.ndarray, list[slice], list[slice], list[slice | np.ndarray]]:
+    """The captions by image; blocks of images, the places of their captions in that order, and those captions."""
+    if block < 1:
+        raise UserError(f"block: got {block}, wanted at least 1")
+    order, n = np.argsort(owner, kind="stable"), int(owner.max()) + 1
+    rows = [slice(low, min(low + block, n)) for low in range(0, n, block)]
+    spans = [slice(*np.searchsorted(owner[order], (r.start, r.stop)).tolist()) for r in rows]
+    in_order = bool((order == np.arange(len(order))).all())  # a slice is not copied
+    return order, rows, spans, [span if in_order else order[span] for span in spans]
 
 
 def _tensor(values: Matrix) -> torch.Tensor:
@@ -222,6 +233,73 @@ def _owners(image_of_caption: Matrix, n: int, m: int) -> np.ndarray:
     if len(missing):
         raise UserError(f"image {missing[0]}: got no caption, wanted at least one for each image")
     return owner
+
+
+# ---- answers in order -----------------------------------------------------------------------------------------
+
+
+class Answers(NamedTuple):
+    """The first answers of b queries, best first: queries [b]; answers, scores, hits (is it right?) [b,depth]."""
+
+    queries: np.ndarray
+    answers: np.ndarray
+    scores: np.ndarray
+    hits: np.ndarray
+
+
+def best_answers(
+    pairs: Sequence[Pair],
+    image_of_caption: Matrix,
+    direction: str,
+    right: Sequence[Sequence[int]],
+    depth: int,
+    block: int = 512,
+) -> Iterator[Answers]:
+    """The first `depth` answers of every query, in the order in which `ensemble_ranks` counts, block by block.
+
+    The same tiles are multiplied and a tie counts against us, so R@K of the hits is that of the ranks. Memory is
+    about `block` x all captions.
+
+    Args:
+        pairs: float32, for each model (image_emb [n,D], text_emb [m,D])
+        direction: "i2t" or "t2i"
+        right: for each query its right answers; queries without any are left out
+    Yields:
+        parts of at most 256 queries; each query once, in the order of the images
+    """
+    pairs = _checked_pairs(pairs)
+    n, m = len(pairs[0][0]), len(pairs[0][1])
+    order, rows, spans, captions = _blocks(_owners(image_of_caption, n, m), block)
+    tile, to_captions = _mean_product(pairs), direction == "i2t"
+    twins = _twins(pairs, 1 if to_captions else 0)
+    for asked in range(len(rows)):
+        queries = np.arange(n)[rows[asked]] if to_captions else order[spans[asked]]
+        scores = torch.empty(len(queries), m if to_captions else n, dtype=pairs[0][0].dtype)
+        for other in range(len(rows)):
+            if to_captions:
+                scores[:, captions[other]] = tile(rows[asked], captions[other]).cpu()
+            else:
+                scores[:, rows[other]] = tile(rows[other], captions[asked]).T.cpu()
+        kept = np.flatnonzero([len(right[query]) > 0 for query in queries])
+        for some in (kept[low : low + 256] for low in range(0, len(kept), 256)):
+            yield _in_order(queries[some], scores[some].double(), [right[q] for q in queries[some]], twins, depth)
+
+
+def _in_order(
+    queries: np.ndarray, scores: torch.Tensor, right: Sequence[Sequence[int]], twins: np.ndarray, depth: int
+) -> Answers:
+    """`best_answers` of a few queries from their scores [b,answers] in float64, which are changed."""
+    row, column = np.repeat(np.arange(len(right)), [len(r) for r in right]), np.concatenate(right)
+    own = scores[row, column]
+    for at in own.argsort().tolist():  # a twin of a right answer ties with it; of several the best counts, so last
+        if twins[column[at]] >= 0:
+            scores[row[at], twins == twins[column[at]]] = own[at]
+    # down by the last bit of float64: a right answer stands behind all that tie with it, before all others
+    scores[row, column] = torch.nextafter(scores[row, column], scores.new_tensor(-math.inf))
+    hits = torch.zeros(scores.shape, dtype=torch.bool)
+    hits[row, column] = True
+    best = scores.topk(min(depth, scores.shape[1]))
+    return Answers(queries, best.indices.numpy(), best.values.numpy(), hits.gather(1, best.indices).numpy())
 
 
 # ---- figures --------------------------------------------------------------------------------------------------
@@ -334,10 +412,20 @@ def precision_at_r(scores: Matrix, relevant: Matrix) -> dict[str, float]:
     kept = relevant.any(1)
     scores, relevant = scores[kept], relevant[kept].astype(bool)
     hits = np.take_along_axis(relevant, np.lexsort((relevant, -scores), axis=1), 1)  # best first
-    r, place = relevant.sum(1, keepdims=True), np.arange(scores.shape[1])
-    hits &= place < r
+    return precision_of_hits(hits, relevant.sum(1))
+
+
+def precision_of_hits(hits: np.ndarray, r: np.ndarray) -> dict[str, float]:
+    """`precision_at_r` of queries whose answers are in order.
+
+    Args:
+        hits: bool [q,depth], is the answer at this place right? depth at least max(r), or all answers
+        r: [q], right answers of each query, found or not
+    """
+    place = np.arange(hits.shape[1])
+    hits = hits & (place < r[:, None])
     precision = hits.cumsum(1) / (place + 1)
-    means = {"R-P": hits.sum(1) / r[:, 0], "mAP@R": (precision * hits).sum(1) / r[:, 0]}
+    means = {"R-P": hits.sum(1) / r, "mAP@R": (precision * hits).sum(1) / r}
     return {name: 100 * float(values.mean()) for name, values in means.items()}
 
 

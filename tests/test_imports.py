@@ -14,7 +14,7 @@ LIBRARY = ROOT / "hrem_lib"
 LAYERS = (
     ("what all need", "errors files config"),
     ("the method", "text pretrained data attention pooling encoders graph interaction losses sampling model"),
-    ("training and figures", "metrics evaluation distributed checkpoints training released hub"),
+    ("training and figures", "metrics evaluation yardsticks distributed checkpoints training released hub"),
     ("the wings", "sample_world pictures search study"),
     ("what is drawn", "plots search.panel"),
     ("what is run", "exercises cli"),
