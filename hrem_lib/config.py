@@ -405,7 +405,7 @@ PRESETS: dict[str, dict] = {
     },
     # Flickr8k photographs with 12 x 512 features, 234 steps an epoch. A BiGRU on little data wants a larger
     # rate and a softer law of negatives (small n) than BERT on the full data; both were chosen on dev
-    # graph.matching stays as released: on dev of the photographs cosine has 250.6, scan 250.8 (f8k-power-short, 14 seeds)
+    # graph.matching stays as released: dev of the photographs has 250.6 with cosine, 250.8 with scan (f8k-power-short)
     "f8k": {
         "model": {"embed_dim": 256, "text_encoder": "bigru"},
         "loss": {"sampling_dim": 64},
