@@ -44,7 +44,7 @@ def batch_as_sequence(images: Sequence[np.ndarray], captions: Sequence[str], wid
         y = 3.42 - 0.98 * n
         ax.add_artist(AnnotationBbox(OffsetImage(images[n], zoom=0.31), (0.42, y), frameon=False, pad=0))
         ax.text(0.9, y, lines(captions[n], 20, 3), fontsize=9, va="center")
-    ax.text(3.55, 4.2, f"Fragment attention (notebook 02): B sequences, [B, R, {width}]", weight="bold", va="top")
+    ax.text(3.55, 4.2, f"Fragment attention (lesson 02): B sequences, [B, R, {width}]", weight="bold", va="top")
     for n in range(b):
         for r in range(6):
             token(3.6 + 0.36 * r, 3.5 - 0.4 * n, "i", f"r{r + 1}", 0.34)
