@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import IO, NamedTuple
 
 import torch
@@ -131,6 +132,26 @@ def start_run(folder: Path, config: Config, text: texts.Tokenizer, model: HREM) 
     bert = getattr(model.text_encoder.words, "bert", None)
     if bert is not None:
         write_json(folder / "bert_config.json", bert.config.to_diff_dict() | {"model_type": bert.config.model_type})
+
+
+def last_name(path: str) -> str:
+    """The last name of a path, of this system or another; "unnamed" where it has none."""
+    name = PureWindowsPath(path).name  # cuts at both / and \\
+    return "unnamed" if path and name in ("", ".", "..", "~") else name
+
+
+def public_name(source: str) -> str:
+    """A hub name or PACKAGE:FOLDER as it is; of a path the last name alone."""
+    public = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?|[A-Za-z_]\w+:\w[\w./-]*", source)
+    return source if public and not Path(source).exists() else last_name(source)
+
+
+def without_paths(config: Config) -> Config:
+    """A copy that can leave this machine: of each path it has the last name alone."""
+    paths = ("data.folder", "model.glove", "training.start_from")
+    changes: dict[str, object] = {name: last_name(str(config.value(name))) for name in paths}
+    changes |= {name: public_name(str(config.value(name))) for name in ("model.bert", "model.text_model")}
+    return config.override(changes)
 
 
 def load_config(folder: Path) -> Config:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from hrem_lib.errors import UserError
 from hrem_lib.files import read_json
@@ -285,26 +284,6 @@ PLACE = ("data.folder", "data.workers", "training.device")
 def differences(one: Config, other: Config, leave_out: tuple[str, ...] = PLACE) -> list[str]:
     """Names of the settings in which two configs differ."""
     return [name for name in names() if name not in leave_out and one.value(name) != other.value(name)]
-
-
-def last_name(path: str) -> str:
-    """The last name of a path, of this system or another; "unnamed" where it has none."""
-    name = PureWindowsPath(path).name  # cuts at both / and \\
-    return "unnamed" if path and name in ("", ".", "..", "~") else name
-
-
-def public_name(source: str) -> str:
-    """A hub name or PACKAGE:FOLDER as it is; of a path the last name alone."""
-    public = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?|[A-Za-z_]\w+:\w[\w./-]*", source)
-    return source if public and not Path(source).exists() else last_name(source)
-
-
-def without_paths(config: Config) -> Config:
-    """A copy that can leave this machine: of each path it has the last name alone."""
-    paths = ("data.folder", "model.glove", "training.start_from")
-    changes: dict[str, object] = {name: last_name(str(config.value(name))) for name in paths}
-    changes |= {name: public_name(str(config.value(name))) for name in ("model.bert", "model.text_model")}
-    return config.override(changes)
 
 
 def names() -> list[str]:

@@ -93,7 +93,7 @@ def load_run(name: str, revision: str | None = None, device: torch.device | str 
         run = checkpoints.load_run(folder, device)
     except UserError as error:
         raise UserError(f"{name} on the hub: {error}; wanted the files of a run as hrem push writes them") from None
-    return run._replace(config=configs.without_paths(run.config)), folder
+    return run._replace(config=checkpoints.without_paths(run.config)), folder
 
 
 def _check_files(folder: Path) -> None:
@@ -212,7 +212,7 @@ def prepare(run: Path, out: Path, name: str, about: About) -> str:
         raise UserError(f"{run}: got weights of epoch {info['epoch']} and figures of epoch {metrics['epoch']}, "
                         "wanted a finished run")  # fmt: skip
     write_tensors(out / MODEL, tensors, {"epoch": metrics["epoch"]})
-    write_json(out / CONFIG, configs.without_paths(config).to_dict())
+    write_json(out / CONFIG, checkpoints.without_paths(config).to_dict())
     write_json(out / METRICS, _pathless(metrics))
     for part in (BERT, *WORDS, *PIECES):
         if not (run / part).is_file():
@@ -246,7 +246,7 @@ def _data_name(config: configs.Config) -> str:
     try:
         return data.find_folder(config.data.folder, ()).resolve().name
     except UserError:
-        return configs.without_paths(config).data.folder
+        return checkpoints.without_paths(config).data.folder
 
 
 def _pathless(value: Any) -> Any:
@@ -256,7 +256,7 @@ def _pathless(value: Any) -> Any:
     if isinstance(value, list):
         return [_pathless(inside) for inside in value]
     whole = isinstance(value, str) and re.match(r"[/\\~].|[A-Za-z]:[/\\]|file:", value)
-    return configs.last_name(value) if whole else value
+    return checkpoints.last_name(value) if whole else value
 
 
 # the card
@@ -324,9 +324,9 @@ def _table(metrics: dict, test_split: str) -> str:
 
 def _text(run: Run, metrics: dict, name: str, data_name: str, about: About) -> str:
     config, test, dev = run.config, metrics["test"], metrics["dev"]
-    made = f', network="{configs.public_name(about.network)}"' if about.network and config.data.folder else ""
+    made = f', network="{checkpoints.public_name(about.network)}"' if about.network and config.data.folder else ""
     made += f", regions={about.regions}" if made and about.regions else ""
-    network = f"`{configs.public_name(about.network)}`" if about.network else "a network that the run does not name"
+    network = f"`{checkpoints.public_name(about.network)}`" if about.network else "a network that the run does not name"
     pictures = '"photos/"' if about.network else "features"
     width = run.model.image_encoder.projection.fc.in_features
     millions = sum(p.numel() for p in run.model.parameters()) / 1e6

@@ -116,7 +116,7 @@ def test_what_goes_up_has_no_path_of_this_machine(runs, there):
 )
 def test_last_names(path, name):
     """Never "" for a folder: that is the sample data."""
-    assert config.last_name(path) == name
+    assert checkpoints.last_name(path) == name
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_last_names(path, name):
 def test_public_names(source, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "bert").mkdir(parents=True)
-    assert config.public_name(source) == name
+    assert checkpoints.public_name(source) == name
     other = config.preset("f30k").override({"model.text_encoder": "hf", "model.text_model": source})
-    assert config.without_paths(other).model.text_model == name
+    assert checkpoints.without_paths(other).model.text_model == name
 
 
 def test_the_text_side_of_an_older_run_goes(runs, there):

@@ -74,7 +74,7 @@ def test_grids_of_the_results_page_train_in_a_fresh_clone(tmp_path, monkeypatch)
     monkeypatch.chdir(ROOT)
     page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     lines = [c for c in commands("", page) if c.startswith("hrem ablate ")]
-    assert len(lines) == 4
+    assert len(lines) == 5
     asked = []
     monkeypatch.setattr(runs, "run_grid", lambda cells, runs, folder, jobs: asked.append((runs, folder)))
     monkeypatch.setattr(tables, "table", lambda *args: "")

@@ -14,7 +14,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     """The command and its flags."""
     extract = commands.add_parser("extract", help="features, boxes and captions of your own pictures")
     extract.add_argument("folder", type=Path, nargs="+", metavar="FOLDER", help="folder of pictures; without --captions, of webdataset's tar files; with --merge, all shards")  # fmt: skip # noqa: E501
-    extract.add_argument("--captions", type=Path, metavar="FILE", help="Flickr8k, Flickr30K, Karpathy, COCO or CSV")
+    extract.add_argument(
+        "--captions",
+        type=Path,
+        metavar="FILE",
+        help="Flickr8k, Flickr30K, Karpathy, COCO or CSV (default: the captions in tar files)",
+    )
     extract.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write, e.g. data/mine_precomp")  # fmt: skip # noqa: E501
     extract.add_argument("--model", metavar="NAME", help="transformers detector or vision backbone, hub name or folder; or `sample` (default: PekingU/rtdetr_r50vd_coco_o365)")  # fmt: skip # noqa: E501
     extract.add_argument("--regions", type=int, metavar="R", help="most regions of a picture; for a backbone a square number (default: 36; 12 for `sample`)")  # fmt: skip # noqa: E501

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hrem_lib import config as configs
-from hrem_lib.checkpoints import CONFIG, read_history
+from hrem_lib.checkpoints import CONFIG, read_history, without_paths
 from hrem_lib.errors import UserError
 from hrem_lib.files import read_json, write_json
 
@@ -44,7 +44,7 @@ def from_run(run: str | Path, study: str = "", arm: str = "") -> dict:
         "name": f"{study}-{arm}-{config.training.seed}",
         "study": study,
         "arm": arm,
-        "config": configs.without_paths(config).to_dict(),
+        "config": without_paths(config).to_dict(),
         **{key: metrics[key] for key in kept},
         "dev_by_epoch": [round(line["dev"]["rSum"], 2) for line in epochs],
     }

@@ -391,7 +391,8 @@ def test_bad_arguments_beside_a_run(run, arguments, words, capsys, monkeypatch):
 def test_settings_are_refused_where_there_are_none(command, run, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = {"evaluate": [run], "index": [run], "search": [run, "a dog"], "ablate": ["sample"], "import": ["a.pth"],
-                 "extract": [".", "--captions", "x", "--out", "y"], "samples": ["--out", "z"]}  # fmt: skip
+                 "extract": [".", "--captions", "x", "--out", "y"], "samples": ["--out", "z"],
+                 "push": [run, "a/b"]}  # fmt: skip
     for setting in (["--training.epochs", "3"], ["--training.epochs=3"], ["--nonsense"]):
         assert main([command, *map(str, arguments.get(command, [])), *setting]) == 2
         message = capsys.readouterr().err
@@ -524,7 +525,7 @@ def test_version(capsys):
 
 def test_every_argument_has_a_help_with_its_default():
     commands = parser()._subparsers._group_actions[0].choices
-    assert len(commands) == 10
+    assert len(commands) == 11
     for command, options in commands.items():
         for action in options._actions:
             where = f"{command} {action.dest}"
