@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     extract.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read pictures (default: 2)")
     extract.add_argument("--batch", type=int, default=8, metavar="N", help="pictures the network looks at together (default: 8)")  # fmt: skip # noqa: E501
     extract.add_argument("--device", default="auto", help=DEVICE)
-    extract.add_argument("--shard", metavar="I/N", help="only part I of N, from 0 to N - 1, into the folder shard-I-of-N in --out")  # fmt: skip # noqa: E501
+    extract.add_argument("--shard", metavar="I/N", help="only part I of N, from 0 to N - 1, into the folder shard-I-of-N in --out (default: all)")  # fmt: skip # noqa: E501
     extract.add_argument("--merge", action="store_true", help="join the shards to what one process writes")
     extract.add_argument("--delete-shards", action="store_true", help="with --merge: delete the shards' files afterwards")  # fmt: skip # noqa: E501
     extract.set_defaults(run_command=execute)
