@@ -154,8 +154,7 @@ differences = np.array([fusion[seed]["test"]["rSum"] - base[seed]["test"]["rSum"
 counts = np.arange(3, 31)
 detectable = [(scipy.stats.t.ppf(0.975, m - 1) + scipy.stats.t.ppf(0.8, m - 1)) * differences.std(ddof=1) / m**0.5 for m in counts]
 threes = [np.mean(chosen) for chosen in itertools.combinations(differences, 3)]
-level = {name: np.mean([r["test"]["rSum"] for r in arm.values()]) for name, arm in zip("abcd", (first_base, first_fusion, base, fusion), strict=True)}
-risen = level["c"] - level["a"], level["d"] - level["b"]  # base, fusion
+risen = [np.mean([r["test"]["rSum"] for r in new.values()]) - np.mean([r["test"]["rSum"] for r in old.values()]) for old, new in ((first_base, base), (first_fusion, fusion))]
 first_spread = np.std([first_fusion[s]["test"]["rSum"] - first_base[s]["test"]["rSum"] for s in first_base], ddof=1)
 print(f"{len(seeds)} seeds, fusion - base: {mean:+.1f}, over seeds {over_seeds[0]:+.1f} to {over_seeds[1]:+.1f}, over pictures {over_pictures[0]:+.1f} to {over_pictures[1]:+.1f}")
 print(f"any three of them: {min(threes):+.1f} to {max(threes):+.1f}; more than 3 points off zero in {100 * np.mean(np.abs(threes) > 3):.0f} % of the sets")

@@ -18,14 +18,6 @@ LABELS = ["hold", "ride", "crouch", "lie", "pet", "walk", "chase", "flee"]
 NEAR_UNIFORM = np.full((16, 16), 1 / 16) + 0.01 * np.eye(16)
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
-
-
 def boxes(figure, texts):
     """Where texts stand once the figure is drawn, in pixels."""
     figure.canvas.draw()

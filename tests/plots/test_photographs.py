@@ -21,14 +21,6 @@ SIZE = (60, 40)  # of a photograph: width, height
 OWNER = np.repeat(np.arange(10), 5)
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
-
-
 @pytest.fixture
 def folder(tmp_path):
     """Ten photographs with file names and boxes in the public layout; photograph i is of one gray, 20 i."""
